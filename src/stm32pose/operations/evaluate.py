@@ -1,0 +1,140 @@
+"""The step `evaluate`: accuracy of every model not measured yet, float and int8 by the same code."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stm32pose.config.schema import Config
+from stm32pose.operations.artifacts import Artifacts
+from stm32pose.reporting import console
+from stm32pose.reporting.run import Run
+
+if TYPE_CHECKING:
+    from stm32pose.data.sample import Sample
+    from stm32pose.inference.runner import Runner
+    from stm32pose.skeletons.skeleton import Skeleton
+
+log = logging.getLogger(__name__)
+
+BATCH = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One model on one set: `poses` [M, K, 3] an image, in image pixels; `results` as `evaluate_poses` gives them."""
+
+    label: str
+    poses: list[np.ndarray]
+    results: dict[str, Any]
+    seconds: float
+    invoke_seconds: float
+
+
+def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
+    """Evaluate the models that are new on the test set, or the validation set where there is no test set."""
+    from stm32pose.data.splits import evaluation_set
+    from stm32pose.inference.runner import load_runner
+    from stm32pose.reporting.figures import keypoint_chart
+    from stm32pose.reporting.pictures import example_pictures
+
+    skeleton, splits = artifacts.data()
+    set_name, samples = evaluation_set(splits)
+    rescaling = (config.preprocessing.rescaling.scale, config.preprocessing.rescaling.offset)
+    measured = []
+    for path in artifacts.models:
+        if path in artifacts.evaluated:
+            continue
+        runner = load_runner(path, rescaling=rescaling, threads=config.general.num_threads_tflite)
+        found = measure(config, runner, samples, skeleton)
+        measured.append(found)
+        dump_arrays(config, run, runner, samples, found.label)
+        run.add("evaluation", _entry(found, run.relative(path), set_name, len(samples)), append=True)
+        prefix = {"float": "float", "int8": "quantized"}[found.label]
+        log.info("%s_model_OKS : %.2f%%", prefix, 100 * (found.results["metrics"].get("mean_oks") or 0.0))
+        artifacts = artifacts.with_evaluated(path)
+    keypoint_chart(run.results["evaluation"], run.figures / "keypoints.png")
+    example_pictures(samples, measured, skeleton, run.figures, config)
+    return artifacts
+
+
+def measure(config: Config, runner: Runner, samples: list[Sample], skeleton: Skeleton) -> Measured:
+    """Poses and figures of one model on `samples`; preparing images and the model's own work overlap."""
+    from stm32pose.codecs.select import make_codec
+    from stm32pose.data.pipeline import Pipeline, unmap_poses
+    from stm32pose.metrics.evaluate import evaluate_poses
+
+    codec = make_codec(
+        config.model.model_type,
+        input_shape=runner.input_shape,
+        output_shapes=[output.shape for output in runner.outputs],
+        keypoints=skeleton.count,
+        activation=output_activation(config, runner.path),
+        decode=config.postprocessing.decode,
+    )
+    pipeline = Pipeline(
+        samples,
+        input_shape=runner.input_shape,
+        preprocessing=config.preprocessing,
+        batch_size=BATCH,
+        workers=config.general.num_workers,
+    )
+    label = "int8" if runner.quantized else "float"
+    poses: list[np.ndarray] = []
+    started, before = time.perf_counter(), runner.invoke_seconds
+    with console.counting(f"{label} on {len(samples)} images", len(samples)) as advance:
+        for batch in pipeline.epoch(0):
+            found = codec.decode(runner.predict(batch.images))
+            poses.extend(unmap_poses(found, batch.matrices))
+            advance(len(batch.images))
+    seconds = time.perf_counter() - started
+    results = evaluate_poses(samples, poses, skeleton)
+    return Measured(label, poses, results, seconds, runner.invoke_seconds - before)
+
+
+def output_activation(config: Config, path: Path) -> str:
+    """The activation of the maps: from the file beside a quantized model, else from the configuration."""
+    from stm32pose.quantization.sidecar import read_sidecar
+
+    sidecar = read_sidecar(path)
+    described = (sidecar or {}).get("codec", {}).get("activation")
+    return described or config.model.final_activation
+
+
+def dump_arrays(config: Config, run: Run, runner: Runner, samples: list[Sample], label: str) -> None:
+    """`gen_npy_input` and `gen_npy_output`: network inputs and outputs as arrays, one file a tensor."""
+    section = config.evaluation
+    if not (section.gen_npy_input or section.gen_npy_output):
+        return
+    from stm32pose.data.pipeline import Pipeline
+
+    pipeline = Pipeline(
+        samples, input_shape=runner.input_shape, preprocessing=config.preprocessing, batch_size=BATCH, workers=1
+    )
+    batches = [batch.images for batch in pipeline.epoch(0)]
+    if section.gen_npy_input:
+        np.save(run.path("arrays", f"{section.npy_in_name}.npy"), np.concatenate(batches), allow_pickle=False)
+    if section.gen_npy_output:
+        outputs = [runner.predict(images) for images in batches]
+        for index in range(len(outputs[0])):
+            name = f"{section.npy_out_name}_{label}" + (f"_{index}" if len(outputs[0]) > 1 else "")
+            np.save(run.path("arrays", f"{name}.npy"), np.concatenate([o[index] for o in outputs]), allow_pickle=False)
+
+
+def _entry(found: Measured, file: str, set_name: str, images: int) -> dict[str, Any]:
+    kept = {name: found.results[name] for name in ("metrics", "per_keypoint", "by_size")}
+    return {
+        "label": found.label,
+        "file": file,
+        "set": set_name,
+        "images": images,
+        "seconds": round(found.seconds, 3),
+        "ms_per_image": round(1000 * found.seconds / max(1, images), 3),
+        "invoke_ms_per_image": round(1000 * found.invoke_seconds / max(1, images), 3),
+        **kept,
+    }

@@ -1,0 +1,88 @@
+"""Before the first step: model file, skeleton and sets of images, so that what is missing is said at once."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from stm32pose.config.schema import Config
+from stm32pose.errors import ConfigError
+from stm32pose.operations.artifacts import Artifacts
+from stm32pose.reporting.run import Run
+
+log = logging.getLogger(__name__)
+
+# The sets that a step reads.
+NEEDS = {"train": {"training", "validation"}, "evaluate": {"evaluation"}, "quantize": {"quantization"}}
+
+
+def prepare(config: Config, run: Run) -> Artifacts:
+    """Fetch the model, read the labels, split them, and record both in the run folder.
+
+    Raises:
+        ConfigError: a path or a set that a step needs is missing.
+        UserError: labels are broken, or no image was found.
+    """
+    artifacts = Artifacts()
+    trains = config.steps[0] == "train"
+    if config.model.model_path and not trains:
+        artifacts = artifacts.with_model(model_file(config.model.model_path, run))
+    needs = set().union(*(NEEDS.get(step, set()) for step in config.steps))
+    if needs:
+        artifacts = _with_data(config, run, artifacts, needs)
+    return artifacts
+
+
+def model_file(path: str, run: Run) -> Path:
+    """The model's file; an https address is fetched into the run folder."""
+    if "://" in path:
+        from stm32pose.models.load import fetch
+
+        return fetch(path, run.path("pretrained_model", "x").parent)
+    if not Path(path).is_file():
+        raise ConfigError(f"model.model_path: {path} does not exist")
+    return Path(path)
+
+
+def _with_data(config: Config, run: Run, artifacts: Artifacts, needs: set[str]) -> Artifacts:
+    from dataclasses import replace
+
+    from stm32pose.data.splits import make_splits, splits_manifest
+    from stm32pose.skeletons.skeleton import resolve_skeleton
+
+    skeleton = resolve_skeleton(config.dataset)
+    resumed = config.training.resume_training_from if config.training else None
+    splits = make_splits(config.dataset, skeleton, needs)
+    if resumed and "train" in config.steps:
+        from stm32pose.training.resume import load_resume, resumed_splits
+
+        splits = resumed_splits(load_resume(Path(resumed)), splits)
+    manifest = splits_manifest(splits)
+    run.write_json("splits.json", manifest)
+    run.add("dataset", dataset_summary(config, skeleton, splits))
+    for name, entry in run.results["dataset"]["sets"].items():
+        log.info("%s: %d images, %d instances (%s)", name, entry["images"], entry["instances"], entry["source"])
+    return replace(artifacts, skeleton=skeleton, splits=splits)
+
+
+def dataset_summary(config: Config, skeleton, splits) -> dict[str, Any]:
+    """What the report says of the data."""
+    sets = {}
+    for name in ("training", "validation", "test", "quantization"):
+        samples = getattr(splits, name)
+        if samples:
+            sets[name] = {
+                "images": len(samples),
+                "instances": int(sum(sample.instances for sample in samples)),
+                "source": splits.sources.get(name, ""),
+            }
+    return {
+        "name": config.dataset.dataset_name,
+        "skeleton": skeleton.name,
+        "keypoints": skeleton.count,
+        "sigmas": skeleton.sigmas_source,
+        "sigmas_published": skeleton.sigmas_published,
+        "sets": sets,
+        "seed": splits.seed,
+    }

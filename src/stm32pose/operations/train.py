@@ -1,0 +1,114 @@
+"""The step `train`: build or load a network, fit it, keep the best."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stm32pose.config.schema import Config
+from stm32pose.errors import ConfigError
+from stm32pose.operations.artifacts import Artifacts, input_shape, needed
+from stm32pose.operations.prepare import model_file
+from stm32pose.reporting import console
+from stm32pose.reporting.run import Run
+
+if TYPE_CHECKING:
+    import keras
+
+    from stm32pose.skeletons.skeleton import Skeleton
+
+log = logging.getLogger(__name__)
+
+
+def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
+    """Train as `config.training` says; adds the best model to the artifacts."""
+    from stm32pose.codecs.select import make_codec
+    from stm32pose.reporting.figures import training_curves
+    from stm32pose.reporting.pictures import label_mosaics
+    from stm32pose.training.fit import train
+    from stm32pose.training.resume import load_resume
+    from stm32pose.training.runtime import prepare_runtime
+
+    section = needed(config.training, "training")
+    skeleton, splits = artifacts.data()
+    prepare_runtime(config)
+    resume = load_resume(Path(section.resume_training_from)) if section.resume_training_from else None
+    model = start_model(config, run, skeleton, resume)
+    shape = input_shape(model)
+    codec = make_codec(
+        config.model.model_type,
+        input_shape=shape,
+        output_shapes=[tuple(output.shape[1:]) for output in model.outputs],
+        keypoints=skeleton.count,
+        heatmap=section.heatmap,
+        activation=config.model.final_activation,
+        decode=config.postprocessing.decode,
+    )
+    run.add(
+        "model",
+        {
+            "name": config.model.model_name or config.model.model_path or str(section.resume_training_from),
+            "alpha": config.model.alpha if config.model.model_name else None,
+            "type": config.model.model_type,
+            "input_shape": list(shape),
+            "parameters": int(model.count_params()),
+            "upsampling": config.model.upsampling,
+            "activation": config.model.final_activation,
+            "pretrained": config.model.pretrained,
+        },
+    )
+    label_mosaics(config, splits.training, skeleton, run.figures, shape)
+    with console.training(section.epochs) as progress:
+        result = train(
+            config,
+            model=model,
+            codec=codec,
+            splits=splits,
+            skeleton=skeleton,
+            folder=run.saved_models,
+            logs=run.logs,
+            resume=resume,
+            on_epoch=lambda logs: run.tracker.metrics(logs, step=int(logs["epoch"])),
+            progress=progress,
+        )
+    run.add(
+        "training",
+        {
+            "epochs": len(result.history),
+            "best_epoch": result.best_epoch,
+            "seconds": round(result.seconds, 1),
+            "history": result.history,
+            "best": run.relative(result.best),
+            "last": run.relative(result.last),
+        },
+    )
+    log.info("Training runtime : %d s", result.seconds)
+    training_curves(result.history, result.best_epoch, run.figures / "training.png")
+    return replace(artifacts.with_model(result.best), splits=splits)
+
+
+def start_model(config: Config, run: Run, skeleton: Skeleton, resume) -> keras.Model:
+    """The network to train: of the resumed run, of a file, or built by name."""
+    from stm32pose.models.build import build_model
+    from stm32pose.models.load import adapt_keypoints, load_model
+
+    if resume is not None:
+        return load_model(resume.model)
+    if config.model.model_path:
+        path = model_file(config.model.model_path, run)
+        if path.suffix not in (".keras", ".h5"):
+            raise ConfigError(f"model.model_path: got {path}; training starts from a .keras or .h5 file")
+        model = load_model(path)
+        if model.output_shape[-1] != skeleton.count:
+            log.warning(
+                "%s has %s keypoints, %s has %d: its last layers are replaced and start anew",
+                path,
+                model.output_shape[-1],
+                skeleton.name,
+                skeleton.count,
+            )
+            model = adapt_keypoints(model, skeleton.count)
+        return model
+    return build_model(config.model, keypoints=skeleton.count)

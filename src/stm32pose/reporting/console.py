@@ -1,0 +1,135 @@
+"""What the terminal shows: messages, progress with the time left, tables. Plain lines under CI and in pipes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+console = Console(highlight=False)
+
+ProgressCallback = Callable[[dict[str, Any]], None]
+LOG_FILE = "stm32ai_main.log"
+
+
+def live() -> bool:
+    """Whether bars that redraw themselves are welcome: a terminal, and not CI."""
+    return console.is_terminal and not os.environ.get("CI")
+
+
+def setup_logging(folder: Path | None) -> None:
+    """Messages of this package to the terminal; everything to the log file of the run folder, where there is one."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, logging.FileHandler) or type(handler) in (logging.StreamHandler, RichHandler):
+            root.removeHandler(handler)
+            handler.close()
+    root.setLevel(logging.INFO)
+    terminal = RichHandler(
+        console=Console(stderr=True, highlight=False), show_path=False, show_time=False, show_level=True, markup=False
+    )
+    terminal.addFilter(lambda record: record.name.startswith("stm32pose") or record.levelno >= logging.ERROR)
+    root.addHandler(terminal)
+    if folder is not None:
+        file = logging.FileHandler(folder / LOG_FILE, mode="a", encoding="utf-8")
+        file.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
+        root.addHandler(file)
+
+
+def say(text: str = "", style: str | None = None) -> None:
+    """One line on the terminal."""
+    console.print(text, style=style, markup=False)
+
+
+def complain(text: str) -> None:
+    """An error's lines on standard error, nothing else around them."""
+    sys.stderr.write(text.rstrip() + "\n")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table; the first column is text, the others are right-aligned."""
+    drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for index, column in enumerate(columns):
+        drawn.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        drawn.add_row(*("" if cell is None else str(cell) for cell in row))
+    console.print(drawn)
+
+
+@contextmanager
+def counting(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar with the time left; yields a function that is told how many more are done."""
+    if not live():
+        started = time.perf_counter()
+        yield lambda _count: None
+        say(f"{title}: {total} in {time.perf_counter() - started:.1f} s")
+        return
+    with _bars() as bars:
+        task = bars.add_task(title, total=total, note="")
+        yield lambda count: bars.advance(task, count)
+
+
+@contextmanager
+def training(epochs: int) -> Iterator[ProgressCallback]:
+    """Progress of training; yields a function for the events of `stm32pose.training.fit.train`."""
+    if not live():
+        yield lambda event: _epoch_line(event, epochs)
+        return
+    with _bars() as bars:
+        whole = bars.add_task("training", total=epochs, note="")
+        inner = bars.add_task("epoch 1", total=None, note="")
+
+        def show(event: dict[str, Any]) -> None:
+            if event["kind"] == "epoch_begin":
+                bars.update(whole, completed=event["epoch"] - 1, total=event.get("epochs", epochs))
+                bars.reset(inner, description=f"epoch {event['epoch']}", total=event.get("steps"), note="")
+            elif event["kind"] == "step":
+                speed = event.get("images_per_second")
+                bars.update(inner, completed=event["step"], note=f"{speed:.0f} images/s" if speed else "")
+            elif event["kind"] == "epoch_end":
+                bars.update(whole, completed=event["epoch"], note=_short(event.get("logs", {})))
+                if event["epoch"] % max(1, epochs // 20) == 0 or event["epoch"] == epochs:
+                    _epoch_line(event, epochs)
+
+        yield show
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+
+
+def _epoch_line(event: dict[str, Any], epochs: int) -> None:
+    if event["kind"] != "epoch_end":
+        return
+    left = event.get("eta_seconds")
+    speed = event.get("images_per_second")
+    parts = [f"epoch {event['epoch']:>3}/{event.get('epochs', epochs)}", _short(event.get("logs", {}))]
+    if speed:
+        parts.append(f"{speed:.0f} images/s")
+    if left is not None:
+        parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
+    say("  ".join(part for part in parts if part))
+
+
+def _short(logs: dict[str, float]) -> str:
+    shown = [(name, logs[name]) for name in ("loss", "val_loss", "val_oks", "val_pck") if logs.get(name) is not None]
+    return "  ".join(f"{name} {value:.4f}" for name, value in shown)

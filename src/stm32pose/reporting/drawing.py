@@ -1,0 +1,125 @@
+"""Poses drawn on images, and mosaics of images. Pure functions on uint8 RGB arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from stm32pose.skeletons.skeleton import Skeleton
+
+_SHIFT = 4  # OpenCV draws at 1/16 pixel
+_TRUTH = (255, 255, 255)
+
+
+def draw_pose(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    skeleton: Skeleton,
+    *,
+    threshold: float = 0.15,
+    thickness: int | None = None,
+    truth: bool = False,
+) -> np.ndarray:
+    """A copy of `image` with one pose drawn on it.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        keypoints: [K, 3], (x, y, score or visibility), continuous image pixels.
+        skeleton: names the edges and their colours.
+        threshold: joints with a lower third value are left out (a label of visibility 0 is such a joint).
+        thickness: of the limbs in pixels; None: by the size of the image.
+        truth: draw thin and white, to lie under a prediction.
+    """
+    canvas = np.ascontiguousarray(image).copy()
+    width = thickness or max(1, round(max(canvas.shape[:2]) / 160))
+    present = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] >= max(threshold, 1e-9))
+    for (start, end), colour in zip(skeleton.edges, skeleton.colours, strict=True):
+        if present[start] and present[end]:
+            line = _TRUTH if truth else colour
+            cv2.line(
+                canvas,
+                _fixed_point(keypoints[start]),
+                _fixed_point(keypoints[end]),
+                line,
+                max(1, width // 2) if truth else width,
+                cv2.LINE_AA,
+                _SHIFT,
+            )
+    radius = width if truth else width + 1
+    for joint in np.flatnonzero(present):
+        fill = _TRUTH if truth else _confidence_colour(float(keypoints[joint, 2]))
+        centre = _fixed_point(keypoints[joint])
+        cv2.circle(canvas, centre, (radius + 1) << _SHIFT, (0, 0, 0), -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(canvas, centre, radius << _SHIFT, fill, -1, cv2.LINE_AA, _SHIFT)
+    return canvas
+
+
+def draw_poses(image: np.ndarray, poses: np.ndarray, skeleton: Skeleton, **options) -> np.ndarray:
+    """`draw_pose` for each of `poses` [N, K, 3]."""
+    for pose in poses:
+        image = draw_pose(image, pose, skeleton, **options)
+    return image
+
+
+def caption(image: np.ndarray, text: str) -> np.ndarray:
+    """A copy of `image` with one line of text on a dark bar below it."""
+    bar = np.full((18, image.shape[1], 3), 32, np.uint8)
+    cv2.putText(bar, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (235, 235, 235), 1, cv2.LINE_AA)
+    return np.vstack([image, bar])
+
+
+def fit_into(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`image` scaled to fit [height, width, 3], centred on dark grey."""
+    factor = min(height / image.shape[0], width / image.shape[1])
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    tile = np.full((height, width, 3), 32, np.uint8)
+    top, left = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
+    tile[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return tile
+
+
+def mosaic(images: Sequence[np.ndarray], *, columns: int = 4, tile: tuple[int, int] = (240, 240), gap: int = 4):
+    """One uint8 RGB picture of `images` in rows of `columns`, each fitted into a tile of (H, W) pixels.
+
+    Raises:
+        ValueError: there is no image.
+    """
+    if not images:
+        raise ValueError("a mosaic needs at least one image")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height, width = tile
+    canvas = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
+    for index, image in enumerate(images):
+        top = gap + index // columns * (height + gap)
+        left = gap + index % columns * (width + gap)
+        canvas[top : top + height, left : left + width] = fit_into(image, height, width)
+    return canvas
+
+
+def write_image(path: Path, image: np.ndarray) -> Path:
+    """Write a uint8 RGB image; the suffix chooses the format. Raises OSError where that fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise OSError(f"cannot encode {path}")
+    path.write_bytes(data.tobytes())
+    return path
+
+
+def _fixed_point(point: np.ndarray) -> tuple[int, int]:
+    """OpenCV's pixel centres are integers, ours are at +0.5."""
+    x, y = np.clip((point[:2] - 0.5) * (1 << _SHIFT), -1e6, 1e6)
+    return round(float(x)), round(float(y))
+
+
+def _confidence_colour(score: float) -> tuple[int, int, int]:
+    """Red (0) over yellow to green (1); a visibility flag of 1 or 2 is green."""
+    level = min(max(score, 0.0), 1.0)
+    return (round(255 * min(1.0, 2 - 2 * level)), round(255 * min(1.0, 2 * level)), 60)

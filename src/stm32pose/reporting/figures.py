@@ -1,0 +1,120 @@
+"""Charts of a run, as PNG files. matplotlib is imported when the first one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FLOAT, INT8, GOOD, BAD, GREY = "#3465a4", "#d9822b", "#2e9e5b", "#c0392b", "#8a8f98"
+
+
+@contextmanager
+def _figure(path: Path, width: float, height: float, **options) -> Iterator[Any]:
+    """Axes of a figure that is written to `path` when the block ends; no window, no global state left behind."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(**options)
+    for axis in np.atleast_1d(axes).flat:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+    yield axes
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def training_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) -> Path:
+    """Loss, accuracy and learning rate over epochs; `history` holds one dict an epoch, counted from 1."""
+    epochs = [entry.get("epoch", index + 1) for index, entry in enumerate(history)]
+    with _figure(path, 11, 3.2, nrows=1, ncols=3) as (loss, accuracy, rate):
+        _lines(loss, epochs, history, {"loss": ("training", FLOAT), "val_loss": ("validation", INT8)})
+        loss.set(title="Loss", xlabel="epoch", yscale="log")
+        _lines(
+            accuracy,
+            epochs,
+            history,
+            {"oks": ("OKS training", FLOAT), "val_oks": ("OKS validation", INT8), "val_pck": ("PCK@0.2 val.", GOOD)},
+        )
+        accuracy.set(title="Accuracy", xlabel="epoch", ylim=(0, 1))
+        accuracy.axvline(best_epoch, color=GREY, linestyle=":", linewidth=1.2)
+        accuracy.annotate(f"best {best_epoch}", (best_epoch, 0.02), color=GREY, fontsize=8, ha="right")
+        _lines(rate, epochs, history, {"learning_rate": ("learning rate", GREY)})
+        rate.set(title="Learning rate", xlabel="epoch", yscale="log")
+        for axis in (loss, accuracy):
+            if axis.get_legend_handles_labels()[0]:
+                axis.legend(fontsize=8, frameon=False)
+    return path
+
+
+def _lines(axis, epochs, history, names: dict[str, tuple[str, str]]) -> None:
+    for name, (label, colour) in names.items():
+        points = [(e, h[name]) for e, h in zip(epochs, history, strict=True) if h.get(name) is not None]
+        if points:
+            axis.plot(*zip(*points, strict=True), label=label, color=colour, marker="." if len(points) < 25 else "")
+
+
+def keypoint_chart(evaluations: Sequence[dict[str, Any]], path: Path) -> Path:
+    """OKS of each joint, one bar a model: where int8 loses, it loses somewhere."""
+    joints = [entry["keypoint"] for entry in evaluations[0]["per_keypoint"]]
+    shown = [entry for entry in evaluations if len(entry["per_keypoint"]) == len(joints)]
+    with _figure(path, max(7.0, 0.5 * len(joints) + 2), 3.4, nrows=1, ncols=1) as axis:
+        width = 0.8 / len(shown)
+        places = np.arange(len(joints))
+        colours = {"float": FLOAT, "int8": INT8}
+        for index, entry in enumerate(shown):
+            heights = [joint.get("oks") or 0.0 for joint in entry["per_keypoint"]]
+            label = f"{entry['label']} ({entry['set']})"
+            offset = (index - (len(shown) - 1) / 2) * width
+            axis.bar(places + offset, heights, width, label=label, color=colours.get(entry["label"], GREY))
+        axis.set_xticks(places, joints, rotation=40, ha="right", fontsize=8)
+        axis.set(title="OKS of each keypoint", ylim=(0, 1))
+        axis.legend(fontsize=8, frameon=False, loc="lower right")
+    return path
+
+
+def board_chart(rows: Sequence[dict[str, Any]], path: Path) -> Path | None:
+    """Latency on every board that has a figure, green where the model fits; None (no file) where none has."""
+    known = sorted((row for row in rows if row["latency_ms"] is not None), key=lambda row: row["latency_ms"])
+    if not known:
+        return None
+    with _figure(path, 8, 0.32 * len(known) + 1.2, nrows=1, ncols=1) as axis:
+        values = [row["latency_ms"] for row in known]
+        errors = [(row.get("latency_error") or 0.0) * row["latency_ms"] for row in known]
+        colours = [GOOD if row["fits"] else BAD for row in known]
+        axis.barh(range(len(known)), values, color=colours, xerr=errors, error_kw={"ecolor": "#555", "capsize": 2})
+        axis.set_yticks(range(len(known)), [row["board"] for row in known], fontsize=8)
+        axis.invert_yaxis()
+        axis.set(xscale="log", xlabel="estimated ms an image (green: fits, red: does not)", title="Boards")
+    return path
+
+
+def memory_chart(allocations: Sequence[tuple[str, int, int, int, int]], peak: int, path: Path) -> Path | None:
+    """The activation arena over time: a box a tensor, (name, offset, bytes, first, last operator)."""
+    if not allocations:
+        return None
+    from matplotlib.patches import Rectangle
+
+    with _figure(path, 9, 3.6, nrows=1, ncols=1) as axis:
+        for index, (_, offset, size, first, last) in enumerate(allocations):
+            axis.add_patch(
+                Rectangle(
+                    (first, offset / 1024),
+                    last - first + 1,
+                    size / 1024,
+                    facecolor=f"C{index % 10}",
+                    edgecolor="white",
+                    linewidth=0.4,
+                    alpha=0.8,
+                )
+            )
+        axis.set_xlim(0, max(last for *_, last in allocations) + 1)
+        axis.set_ylim(0, peak / 1024 * 1.05)
+        axis.axhline(peak / 1024, color=BAD, linewidth=1)
+        axis.set(title=f"Activation memory, peak {peak / 1024:.0f} KiB (estimated)", xlabel="operator", ylabel="KiB")
+    return path

@@ -1,0 +1,236 @@
+"""`Run`: the folder of one experiment. Everything a step writes, it writes through here."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import stm32pose
+from stm32pose.config.schema import Config
+from stm32pose.errors import UserError
+from stm32pose.reporting.tracking import Tracker
+
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "ai-edge-litert",
+    "onnxruntime",
+    "opencv-python-headless",
+    "hydra-core",
+    "mlflow",
+)
+CSV_COLUMNS = ("step", "model", "set", "keypoint", "metric", "value", "unit", "how")
+
+
+class Run:
+    """The folder of one experiment: resolved config, environment, log, results, models, figures, report.
+
+    Attributes:
+        folder: the run folder.
+        config: the validated configuration.
+        results: what results.json holds, a JSON-able dict; steps add sections to it.
+        tracker: MLflow, or nothing.
+        overrides: what the user typed after the file's name, kept for the report.
+    """
+
+    def __init__(self, config: Config, folder: Path, tracker: Tracker | None = None, overrides: Iterable[str] = ()):
+        """Make the folder and write the resolved config and the environment. UserError: it cannot be written."""
+        self.config = config
+        self.folder = folder
+        self.tracker = tracker or Tracker()
+        self._started = time.time()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder}: the run folder cannot be made ({error.strerror})") from error
+        self.results: dict[str, Any] = {
+            "run": {
+                "name": folder.name,
+                "mode": config.operation_mode,
+                "steps": list(config.steps),
+                "project": config.general.project_name,
+                "status": "running",
+                "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+                "overrides": list(overrides),
+            },
+            "environment": environment(),
+        }
+        self.write_text("config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        self.write_json("environment.json", self.results["environment"])
+        self.save()
+
+    def path(self, *parts: str) -> Path:
+        """A path inside the run folder, its parent made."""
+        path = self.folder.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def figures(self) -> Path:
+        return self.path("figures", "x").parent
+
+    @property
+    def saved_models(self) -> Path:
+        return self.path(self.config.general.saved_models_dir, "x").parent
+
+    @property
+    def logs(self) -> Path:
+        return self.path(self.config.general.logs_dir, "x").parent
+
+    def relative(self, path: Path) -> str:
+        """`path` as written in results: relative to the run folder where it lies inside."""
+        resolved, folder = path.resolve(), self.folder.resolve()
+        return resolved.relative_to(folder).as_posix() if resolved.is_relative_to(folder) else str(path)
+
+    def add(self, section: str, value: Any, *, append: bool = False) -> None:
+        """Put a section into results.json and write it at once; `append` adds to a list."""
+        if append:
+            self.results.setdefault(section, []).append(value)
+        else:
+            self.results[section] = value
+        self.save()
+
+    def save(self) -> None:
+        """Write results.json and results.csv."""
+        self.write_json("results.json", self.results)
+        with (
+            _replacing(self.path("results.csv")) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(CSV_COLUMNS)
+            writer.writerows(result_rows(self.results))
+
+    def finish(self, status: str) -> None:
+        """Record how the run ended: `finished`, `failed`, `interrupted`."""
+        self.results["run"].update(
+            status=status,
+            seconds=round(time.time() - self._started, 1),
+            ended=datetime.now().astimezone().isoformat(timespec="seconds"),
+        )
+        self.save()
+
+    def write_json(self, name: str, value: Any) -> Path:
+        return self.write_text(name, json.dumps(value, indent=1, allow_nan=False, default=_plain) + "\n")
+
+    def write_text(self, name: str, text: str) -> Path:
+        path = self.path(*name.split("/"))
+        with _replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        return path
+
+
+def result_rows(results: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """results.csv: one figure a row, (step, model, set, keypoint, metric, value, unit, how)."""
+    rows: list[tuple[Any, ...]] = []
+    training = results.get("training")
+    if training:
+        rows.append(("train", "float", "", "", "seconds", training["seconds"], "s", "measured"))
+        rows.append(("train", "float", "", "", "epochs", training["epochs"], "", "measured"))
+    for item in results.get("quantization", []):
+        rows.append(("quantize", item["label"], "", "", "size", item["bytes"], "byte", "measured"))
+    for item in results.get("evaluation", []):
+        where = ("evaluate", item["label"], item["set"])
+        for name, value in item["metrics"].items():
+            rows.append((*where, "", name, value, "px" if name.endswith("_px") else "", "measured"))
+        for joint in item["per_keypoint"]:
+            for name, value in joint.items():
+                if name not in ("keypoint", "labelled"):
+                    rows.append(
+                        (*where, joint["keypoint"], name, value, "px" if name.endswith("_px") else "", "measured")
+                    )
+    units = {"macs": "", "latency_ms": "ms"}
+    for bench in results.get("benchmark", []):
+        for row in bench["boards"]:
+            for name in (
+                "latency_ms",
+                "macs",
+                "activations_bytes",
+                "total_ram_bytes",
+                "weights_bytes",
+                "code_bytes",
+                "total_flash_bytes",
+            ):
+                unit = units.get(name, "byte")
+                rows.append(("benchmark", bench["label"], row["board"], "", name, row[name], unit, row["how"]))
+    return rows
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and git revision: what is needed to run the same again."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            packages[name] = None
+    return {
+        "stm32pose": stm32pose.__version__,
+        "git": git_revision(Path(stm32pose.__file__).parent),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "packages": packages,
+    }
+
+
+def git_revision(folder: Path) -> str | None:
+    """The commit of the checkout that `folder` lies in, `+` behind it when files were changed; None outside git."""
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=10
+        )
+        if commit.returncode:
+            return None
+        changed = subprocess.run(
+            ["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+class _replacing:
+    """A temporary path that takes the place of `path` when the block ends well."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> Path:
+        return self._temporary
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            self._temporary.replace(self._path)
+            return
+        self._temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(f"{self._path}: cannot be written ({error.strerror or error})") from error
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars and arrays, paths and tuples as JSON has them."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
