@@ -1,0 +1,117 @@
+"""Sections `general`, `model`, `training` and `postprocessing`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from stm32pose.config.base import Fraction, OpenFraction, Path, Positive, PositiveInt, Section
+
+ModelType = Literal["heatmaps_spe", "spe", "hand_spe", "head_spe", "yolo_mpe"]
+
+
+class General(Section):
+    """Names, folders, seeds and hardware limits of a run."""
+
+    project_name: str = "<unnamed>"
+    """Name of the MLflow experiment."""
+    logs_dir: str = "logs"
+    """Folder of TensorBoard and CSV logs, inside the run folder."""
+    saved_models_dir: str = "saved_models"
+    """Folder of the float models, inside the run folder."""
+    deterministic_ops: bool = False
+    """Only deterministic TensorFlow kernels: the same seed gives the same weights, more slowly."""
+    display_figures: bool = False
+    """Open the report in the browser when the run ends. ST's default was True and blocked machines without a screen."""
+    global_seed: int | None = 123
+    """Seed of weights, order and augmentation; 0 is a seed as good as another, null draws one (and logs it)."""
+    gpu_memory_limit: Positive | None = None
+    """Memory limit of every GPU in GB; absent: memory grows as needed."""
+    num_threads_tflite: PositiveInt = 1
+    """Threads of the LiteRT interpreter in evaluation and prediction."""
+    num_workers: PositiveInt | None = None
+    """Threads of the input pipeline; absent: one a processor core."""
+
+
+class Model(Section):
+    """Which network: a named architecture to build, or a file to load."""
+
+    model_type: ModelType = "heatmaps_spe"
+    """What the outputs mean: heat maps or keypoints of one person, a hand, a head, or YOLO's several people."""
+    model_path: Path | None = None
+    """A .h5, .keras, .tflite or .onnx file (or an https address) to load."""
+    model_name: str | None = None
+    """`st_movenet_lightning_heatmaps`, `custom`, or `FILE.py:FUNCTION`, your own builder (trusted code: it is run)."""
+    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    """(H, W, channels) of the network to build; a file brings its own."""
+    alpha: Positive = 1.0
+    """Width of the backbone. With `pretrained: imagenet`: 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4."""
+    pretrained: Path | None = None
+    """`imagenet` (downloaded by Keras), a local .h5/.keras whose backbone is matched layer by layer, or null."""
+    final_activation: Literal["sigmoid", "softmax", "empty"] = "sigmoid"
+    """Activation of the heat maps: sigmoid (3.x, mean-squared error), softmax over the cells (4.x, cross-entropy) or
+    none."""
+    upsampling: Literal["bilinear", "nearest"] = "bilinear"
+    """Upsampling in the head; resize-bilinear leaves the NPU of the STM32N6, nearest stays on it."""
+
+
+class Heatmap(Section):
+    """How keypoints become the maps to learn."""
+
+    target: Literal["gaussian", "one_pixel"] = "gaussian"
+    """`gaussian` blobs, unbiased; `one_pixel` is what ST's services train on, for comparison."""
+    sigma: Positive = 1.5
+    """Standard deviation of the blob, in heat-map cells."""
+
+
+class Training(Section):
+    """Optimizer, duration, callbacks."""
+
+    batch_size: PositiveInt = 32
+    """Images a step."""
+    epochs: PositiveInt = 100
+    """Most epochs; EarlyStopping may end sooner."""
+    optimizer: dict[str, dict[str, Any]] = Field(default_factory=lambda: {"Adam": {}})
+    """Any Keras optimizer: `Adam` or `Adam: {learning_rate: 1.0e-3}`."""
+    loss: Literal["auto", "mse", "cross_entropy"] = "auto"
+    """`auto`: mean-squared error for sigmoid maps, cross-entropy for softmax maps."""
+    heatmap: Heatmap = Heatmap()
+    """How keypoints become the maps to learn."""
+    dropout: Fraction | None = None
+    """Rate of every Dropout layer of the model; an error where it has none."""
+    frozen_layers: str | None = None
+    """Layers that do not learn, ST's syntax: `(0:154)`, `(7:13, 16, -1)`, indices into `model.layers`."""
+    callbacks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Keras callbacks by name with their arguments; monitors: loss, oks, val_loss, val_oks, val_pck, val_epe."""
+    trained_model_path: Path | None = None
+    """Also save the best model to this file."""
+    resume_training_from: Path | None = None
+    """Run folder to continue: weights, optimizer, epoch, schedule, callbacks, random state and split."""
+    dryrun: PositiveInt | None = None
+    """Only this many steps an epoch, to try a configuration."""
+    overfit: PositiveInt | None = None
+    """Train and validate on the same first n images, without augmentation: a network that cannot is broken."""
+    jit_compile: bool | None = None
+    """XLA; null: never on CPU (ten times slower), on GPU where it wins."""
+    mixed_precision: bool = False
+    """float16 arithmetic on GPUs. Never a gain on a CPU, and refused there."""
+    fused_batch_norm: bool | None = None
+    """TensorFlow's fused kernel behind the stock layer; null: on CPU (half the step), not on GPU."""
+
+
+class Postprocessing(Section):
+    """From network outputs to poses."""
+
+    decode: Literal["dark", "quarter", "argmax"] = "dark"
+    """Sub-pixel place of a heat map's peak: DARK, a quarter cell towards the higher neighbour, or the cell centre."""
+    kpts_conf_thresh: Fraction = 0.15
+    """Joints below this score are drawn as uncertain."""
+    confidence_thresh: Fraction | None = None
+    """Detections below this score are dropped (several people)."""
+    NMS_thresh: OpenFraction | None = None
+    """Overlap above which the weaker of two detections is dropped (several people)."""
+    max_detection_boxes: PositiveInt | None = None
+    """Most detections an image (several people)."""
+    plot_metrics: bool = False
+    """Draw precision and recall curves into the run folder."""

@@ -1,0 +1,172 @@
+"""Sections `quantization`, `evaluation`, `prediction`, `tools`, `benchmarking`, `deployment` and `mlflow`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from stm32pose.config.base import Fraction, Path, PositiveInt, Section
+
+Target = Literal["host", "stedgeai_host", "stedgeai_n6", "stedgeai_h7p"]
+TensorType = Literal["int8", "uint8", "float"]
+DeployedType = Literal["int8", "uint8", "float", "float32"]
+ChannelPosition = Literal["chlast", "chfirst"]
+
+
+class OnnxParameters(Section):
+    """4.x `onnx_quant_parameters`: types and nodes of the ONNX quantizer."""
+
+    weightType: Literal["Int4", "UInt4", "Int8", "UInt8", "Int16", "UInt16"] = "Int8"
+    activType: Literal["Int4", "UInt4", "Int8", "UInt8", "Int16", "UInt16"] = "Int8"
+    calibrate_method: Literal["MinMax", "Entropy", "Percentile"] = "MinMax"
+    op_types_to_quantize: list[str] | None = None
+    nodes_to_quantize: list[str] | None = None
+    nodes_to_exclude: list[str] | None = None
+
+
+class IterativeParameters(Section):
+    """4.x `iterative_quant_parameters`: the search for layers that need more bits."""
+
+    inspection_split: Fraction | None = None
+    accuracy_tolerance: float | None = Field(default=None, ge=0)
+
+
+class Quantization(Section):
+    """From the float model to int8."""
+
+    quantizer: Literal["TFlite_converter", "onnx_quantizer"] = "TFlite_converter"
+    """Which converter; any case is accepted."""
+    quantization_type: Literal["PTQ", "QAT"] = "PTQ"
+    """After training, or quantization-aware training (a later release)."""
+    quantization_input_type: TensorType = "uint8"
+    """Type of the network's input."""
+    quantization_output_type: TensorType = "int8"
+    """Type of the network's outputs."""
+    granularity: Literal["per_channel", "per_tensor"] = "per_channel"
+    """Weights share a scale per output channel, or per tensor (what the STM32MP2's NPU wants)."""
+    optimize: bool = False
+    """Equalise ranges before a per-tensor conversion (a later release)."""
+    export_dir: str = "quantized_models"
+    """Folder of the result, inside the run folder."""
+    target_opset: PositiveInt = 17
+    """ONNX operator set."""
+    extra_options: str | None = None
+    """3.x: `calib_moving_average` or null."""
+    onnx_extra_options: dict[str, Any] = Field(default_factory=dict)
+    """4.x: options of ONNX Runtime's static quantizer."""
+    op_types_to_quantize: list[str] | None = None
+    """ONNX operator types to quantize; null: all."""
+    operating_mode: Literal["default", "inspection", "full_auto"] = "default"
+    """4.x: plain conversion, layer report, or a search for mixed precision."""
+    onnx_quant_parameters: OnnxParameters = OnnxParameters()
+    """4.x: types and nodes of the ONNX quantizer."""
+    iterative_quant_parameters: IterativeParameters = IterativeParameters()
+    """4.x: parameters of the search."""
+
+
+class OnTarget(Section):
+    """Where a model runs and what the firmware expects."""
+
+    target: Target = "host"
+    """`host`: this machine; the others run through ST's tools."""
+    profile: str = "profile_O3"
+    """Neural-ART profile; `auto_valid` skips generation and flashing."""
+    input_type: DeployedType = "uint8"
+    """Input type of the generated network."""
+    output_type: DeployedType = "int8"
+    """Output type of the generated network."""
+    input_chpos: ChannelPosition = "chlast"
+    """Channel position of the input."""
+    output_chpos: ChannelPosition = "chlast"
+    """Channel position of the outputs."""
+
+
+class Evaluation(OnTarget):
+    """Accuracy of the models."""
+
+    gen_npy_input: bool = False
+    """Also write the inputs as one .npy file."""
+    gen_npy_output: bool = False
+    """Also write the outputs as one .npy file."""
+    npy_in_name: str = "npy_inputs"
+    """Name of the input file, without suffix."""
+    npy_out_name: str = "npy_outputs"
+    """Name of the output file, without suffix."""
+    worst_images: int = Field(default=12, ge=0, le=100)
+    """How many of the worst images are drawn."""
+
+
+class Prediction(OnTarget):
+    """Poses of images without labels."""
+
+    seed: int | None = None
+    """Order of the images."""
+    reid_distance_metric: str | None = None
+    """Accepted for old files; it has no meaning for poses."""
+
+
+class Tool(Section):
+    """ST Edge AI Core, on the Developer Cloud or here."""
+
+    on_cloud: bool = False
+    """Use the Developer Cloud."""
+    version: str | None = None
+    """Version of ST Edge AI Core; absent: the newest."""
+    optimization: Literal["balanced", "time", "ram"] = "balanced"
+    """What the tool optimises for."""
+    path_to_stedgeai: Path | None = None
+    """The `stedgeai` program; absent: looked for."""
+    path_to_loader: Path | None = None
+    """The script that loads a board (`n6_loader.py`), or its folder; absent: looked for beside `stedgeai`."""
+    hsp: int = Field(default=4096, ge=0)
+    """BRAM words for the HSP unit (U3C5 boards)."""
+
+
+class Tools(Section):
+    """Programs outside this project."""
+
+    stedgeai: Tool = Tool()
+    """ST Edge AI Core (3.x also spelled `stm32ai`)."""
+    path_to_cubeIDE: Path | None = None
+    """STM32CubeIDE, for deployment on a microcontroller."""
+
+
+class Benchmarking(Section):
+    """Cost of the model on a board."""
+
+    board: str
+    """ST's board name, see `stm32pose boards`, or the path of a YAML that describes yours."""
+    backend: Literal["auto", "cloud", "stedgeai", "estimate", "emulate"] = "auto"
+    """Where the figures come from; `estimate` needs neither account nor board. Every figure says how it was
+    obtained."""
+    boards: list[str] | None = None
+    """Boards of the comparison table; absent: every board known."""
+
+
+class HardwareSetup(Section):
+    """The board to flash."""
+
+    serie: str
+    board: str
+    stlink_serial_number: str | None = None
+    ip_address: str | None = None
+    output: Literal["UVCL", "SPI"] | None = None
+
+
+class Deployment(Section):
+    """Application on the board."""
+
+    c_project_path: Path
+    hardware_setup: HardwareSetup
+    IDE: str = "GCC"
+    verbosity: int = 1
+    board_deploy_path: Path | None = None
+    build_conf: str | None = None
+
+
+class Mlflow(Section):
+    """Experiment tracking."""
+
+    uri: str = "./experiments_outputs/mlruns"
+    """Tracking store: a folder, `sqlite:///FILE` or a server's address."""

@@ -1,0 +1,221 @@
+"""All figures of an evaluation from truth and predictions; docs/metrics.md explains each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stm32pose.data.sample import Sample
+from stm32pose.errors import UserError
+from stm32pose.metrics import pck
+from stm32pose.metrics.coco_ap import coco_ap
+from stm32pose.metrics.oks import effective_areas, keypoint_similarity, mean_of_labelled, oks, oks_st
+
+if TYPE_CHECKING:
+    from stm32pose.skeletons.skeleton import Skeleton
+
+PCK_THRESHOLDS = (0.05, 0.1, 0.2)
+SIZES = (("small (< 5 % of the image)", 0.05), ("medium (5 to 20 %)", 0.2), ("large (> 20 %)", np.inf))
+
+
+@dataclass
+class _Pairs:
+    """Labelled instances with the prediction each is judged by. P pairs."""
+
+    image: np.ndarray  # int64 [P], index of the sample
+    pred: np.ndarray  # float64 [P, K, 3], NaN where nothing was predicted
+    truth: np.ndarray  # float64 [P, K, 3]
+    boxes: np.ndarray  # float64 [P, 4]
+    areas: np.ndarray  # float64 [P], effective
+
+    @property
+    def count(self) -> int:
+        return len(self.image)
+
+
+def evaluate_poses(samples: Sequence[Sample], predictions: Sequence[np.ndarray], skeleton: Skeleton) -> dict:
+    """Every figure of an evaluation.
+
+    Where no image has more than one prediction (a network for one person), each image is judged on the labelled
+    person whose OKS is best; otherwise predictions and people are paired greedily by OKS, and a person without a
+    partner counts as missed. Crowds and people without a labelled keypoint are left out.
+
+    Args:
+        samples: the truth, in image pixels.
+        predictions: one float [M, K, 3] a sample, (x, y, score) in image pixels; M may be 0.
+        skeleton: names, sigmas and head of the K keypoints.
+
+    Returns:
+        JSON-able: "metrics" (fractions 0..1, epe_px in pixels; None where nothing is labelled; pckh@0.5 only with a
+        head), "per_keypoint", "by_size", "per_image" (in the order of the samples; oks None where not labelled) and
+        "counts" of images, instances and keypoints that went in.
+
+    Raises:
+        UserError: no samples, or predictions that do not fit to them.
+    """
+    pairs = _pair(samples, predictions, skeleton)
+    similarity = keypoint_similarity(pairs.pred, pairs.truth, pairs.areas, skeleton.sigmas)
+    instance_oks = mean_of_labelled(similarity)
+    lengths = pck.distances(pairs.pred, pairs.truth)
+    reference = pck.box_reference(pairs.boxes)
+    hits = {threshold: pck.correct(lengths, reference, threshold) for threshold in PCK_THRESHOLDS}
+    metrics = {"mean_oks": _number(instance_oks), "mean_oks_st": _mean_oks_st(samples, predictions, skeleton)}
+    metrics |= coco_ap(samples, predictions, skeleton.sigmas)
+    metrics |= {f"pck@{threshold}": _number(hit) for threshold, hit in hits.items()}
+    if skeleton.head_segment is not None:
+        head = pck.segment_reference(pairs.truth, skeleton.head_segment, skeleton.head_factor)
+        metrics["pckh@0.5"] = _number(pck.correct(lengths, head, 0.5))
+    metrics["epe_px"] = _number(_finite(lengths))
+    return {
+        "metrics": metrics,
+        "per_keypoint": [
+            {
+                "keypoint": name,
+                "labelled": int((~np.isnan(similarity[:, joint])).sum()),
+                "oks": _number(similarity[:, joint]),
+                "pck@0.2": _number(hits[0.2][:, joint]),
+                "epe_px": _number(_finite(lengths[:, joint])),
+            }
+            for joint, name in enumerate(skeleton.keypoints)
+        ],
+        "by_size": _by_size(samples, pairs, instance_oks, hits[0.2]),
+        "per_image": _per_image(samples, pairs, instance_oks),
+        "counts": {
+            "images": len(samples),
+            "images_labelled": len(np.unique(pairs.image)),
+            "instances": pairs.count,
+            "keypoints": int((pairs.truth[..., 2] > 0).sum()),
+        },
+    }
+
+
+def quick_metrics(
+    samples: Sequence[Sample], predictions: Sequence[np.ndarray], skeleton: Skeleton
+) -> dict[str, float | None]:
+    """mean_oks, pck@0.2 and epe_px of `evaluate_poses`, fast enough for every epoch; same arguments and errors."""
+    pairs = _pair(samples, predictions, skeleton)
+    lengths = pck.distances(pairs.pred, pairs.truth)
+    return {
+        "mean_oks": _number(oks(pairs.pred, pairs.truth, pairs.areas, skeleton.sigmas)),
+        "pck@0.2": _number(pck.correct(lengths, pck.box_reference(pairs.boxes), 0.2)),
+        "epe_px": _number(_finite(lengths)),
+    }
+
+
+def _pair(samples: Sequence[Sample], predictions: Sequence[np.ndarray], skeleton: Skeleton) -> _Pairs:
+    """Judged instances with their predictions; checks that both sides fit together."""
+    if not len(samples):
+        raise UserError("evaluation: no images; give a data set with at least one")
+    if len(samples) != len(predictions):
+        raise UserError(f"evaluation: {len(predictions)} predictions for {len(samples)} images")
+    count = skeleton.count
+    for sample, poses in zip(samples, predictions, strict=True):
+        if sample.keypoints.shape[1:] != (count, 3):
+            labelled = sample.keypoints.shape[1]
+            raise UserError(f"{sample.source or sample.image}: {labelled} keypoints, the skeleton has {count}")
+        if np.ndim(poses) != 3 or np.shape(poses)[1:] != (count, 3):
+            raise UserError(f"evaluation: a prediction of shape {np.shape(poses)}, the skeleton wants (M, {count}, 3)")
+    offered = np.array([len(poses) for poses in predictions])
+    image = np.repeat(np.arange(len(samples)), [sample.instances for sample in samples])
+    truth = np.concatenate([sample.keypoints for sample in samples]).astype(np.float64)
+    boxes = np.concatenate([sample.boxes for sample in samples]).astype(np.float64)
+    areas = effective_areas(np.concatenate([sample.areas for sample in samples]), boxes)
+    crowd = np.concatenate([sample.crowd for sample in samples]).astype(bool)
+    judged = (truth[..., 2] > 0).any(axis=1) & ~crowd
+    pairs = _Pairs(
+        image[judged], np.full((judged.sum(), count, 3), np.nan), truth[judged], boxes[judged], areas[judged]
+    )
+    if offered.max() <= 1:
+        return _pair_single(pairs, predictions, offered, skeleton.sigmas)
+    for index in np.unique(pairs.image):
+        rows = np.flatnonzero(pairs.image == index)
+        poses = np.asarray(predictions[index], np.float64)
+        if len(poses):
+            scores = oks(poses[:, None], pairs.truth[rows], pairs.areas[rows], skeleton.sigmas)
+            for pose, row in _greedy(scores):
+                pairs.pred[rows[row]] = poses[pose]
+    return pairs
+
+
+def _pair_single(pairs: _Pairs, predictions: Sequence[np.ndarray], offered: np.ndarray, sigmas: np.ndarray) -> _Pairs:
+    """One pair an image: the person whose OKS is best (the first one where nothing was predicted)."""
+    if not pairs.count:
+        return pairs
+    has = offered[pairs.image] == 1
+    if has.any():
+        rows = np.cumsum(offered) - 1
+        pairs.pred[has] = np.concatenate([np.asarray(p, np.float64) for p in predictions])[rows[pairs.image[has]]]
+    scores = oks(pairs.pred, pairs.truth, pairs.areas, sigmas)
+    order = np.lexsort((-scores, pairs.image))
+    best = order[np.unique(pairs.image[order], return_index=True)[1]]
+    return _Pairs(pairs.image[best], pairs.pred[best], pairs.truth[best], pairs.boxes[best], pairs.areas[best])
+
+
+def _greedy(scores: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (row, column) of a score matrix, the best first, every row and column at most once."""
+    scores, chosen = scores.copy(), []
+    for _ in range(min(scores.shape)):
+        row, column = np.unravel_index(int(scores.argmax()), scores.shape)
+        chosen.append((int(row), int(column)))
+        scores[row], scores[:, column] = -1.0, -1.0
+    return chosen
+
+
+def _mean_oks_st(samples: Sequence[Sample], predictions: Sequence[np.ndarray], skeleton: Skeleton) -> float | None:
+    """ST's figure: first labelled person against first prediction, every image counts, 0 where nothing is labelled."""
+    shape = (len(samples), skeleton.count, 3)
+    pred, truth = np.full(shape, np.nan), np.zeros(shape)
+    boxes, sizes = np.zeros((len(samples), 4)), np.array([sample.size for sample in samples], np.float64)
+    for index, (sample, poses) in enumerate(zip(samples, predictions, strict=True)):
+        if len(poses):
+            pred[index] = poses[0]
+        if sample.instances:
+            truth[index], boxes[index] = sample.keypoints[0], sample.boxes[0]
+    return _number(oks_st(pred, truth, boxes, sizes, skeleton.sigmas))
+
+
+def _by_size(samples: Sequence[Sample], pairs: _Pairs, instance_oks: np.ndarray, hits: np.ndarray) -> list[dict]:
+    """Figures by the share of the picture (the crop, where the sample is one) that the person's box covers."""
+    picture = np.array([np.prod(sample.region[2:] if sample.region else sample.size) for sample in samples], np.float64)
+    share = pairs.boxes[:, 2:].prod(axis=1) / np.maximum(picture[pairs.image], 1e-9)
+    rows, lower = [], -np.inf
+    for name, upper in SIZES:
+        inside = (share >= lower) & (share < upper)
+        rows.append(
+            {
+                "size": name,
+                "instances": int(inside.sum()),
+                "mean_oks": _number(instance_oks[inside]),
+                "pck@0.2": _number(hits[inside]),
+            }
+        )
+        lower = upper
+    return rows
+
+
+def _per_image(samples: Sequence[Sample], pairs: _Pairs, instance_oks: np.ndarray) -> list[dict]:
+    """Mean OKS of the judged people of every image."""
+    total = np.bincount(pairs.image, weights=instance_oks, minlength=len(samples))
+    people = np.bincount(pairs.image, minlength=len(samples))
+    return [
+        {
+            "index": index,
+            "image": str(sample.image),
+            "oks": float(total[index] / people[index]) if people[index] else None,
+        }
+        for index, sample in enumerate(samples)
+    ]
+
+
+def _finite(lengths: np.ndarray) -> np.ndarray:
+    """Without the infinite distances of missed people, for averages in pixels."""
+    return np.where(np.isinf(lengths), np.nan, lengths)
+
+
+def _number(values: np.ndarray) -> float | None:
+    """Mean of the values that are not NaN as a plain float; None where there is none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None

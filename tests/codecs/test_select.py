@@ -1,0 +1,115 @@
+"""Choosing a codec from a model's shapes, and the direct-keypoints codec."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stm32pose.codecs.heatmap import HeatmapCodec
+from stm32pose.codecs.keypoints import KeypointsCodec
+from stm32pose.codecs.select import make_codec, recognise
+from stm32pose.config.model_sections import Heatmap
+from stm32pose.errors import ConfigError
+
+HAND = [(63,), (1,), (1,), (63,)]
+
+
+def choose(model_type, shapes, keypoints=13, **options):
+    return make_codec(model_type, input_shape=(192, 192, 3), output_shapes=shapes, keypoints=keypoints, **options)
+
+
+def test_heat_maps():
+    heatmap = Heatmap(sigma=2.0, target="one_pixel")
+    codec = choose("heatmaps_spe", [(48, 48, 13)], heatmap=heatmap, activation="softmax", decode="quarter")
+    assert isinstance(codec, HeatmapCodec)
+    assert (codec.map_shape, codec.sigma, codec.target) == ((48, 48), 2.0, "one_pixel")
+    assert (codec.activation, codec.decoding) == ("softmax", "quarter")
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 17, 3), (1, 17, 3)])
+def test_direct_keypoints(shape):
+    assert isinstance(choose("spe", [shape], 17), KeypointsCodec)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "kind", "count"),
+    [
+        ([(48, 64, 5)], "heatmaps_spe", 5),
+        ([(1, 1, 17, 3)], "spe", 17),
+        ([(56, 1344)], "yolo_mpe", 17),
+        ([(1344, 20)], "yolo_mpe", 5),
+        (HAND, "hand_spe", 21),
+        ([(1, 1, 936)], "head_spe", 468),
+        ([(1000,)], "head_spe", 500),
+        ([(48, 48, 13), (24, 24, 13)], "", 0),
+        ([(None, None, 13)], "", 0),
+        ([], "", 0),
+    ],
+)
+def test_shapes_are_recognised(shapes, kind, count):
+    assert recognise(shapes) == (kind, count)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "shapes", "parts"),
+    [
+        ("heatmaps_spe", [(48, 48, 17)], ["heat maps of 17 keypoints", "the skeleton has 13"]),
+        ("spe", [(1, 1, 17, 3)], ["gives 17 keypoints", "the skeleton has 13"]),
+        ("heatmaps_spe", [(56, 1344)], ["[56, 1344]", "yolo_mpe", "needs one output [h, w, 13]"]),
+        ("heatmaps_spe", HAND, ["4 outputs [63], [1], [1], [63]", "hand_spe"]),
+        ("heatmaps_spe", [(1, 1, 13, 3)], ["[1, 1, 13, 3]", "set model_type: spe"]),
+        ("spe", [(48, 48, 13)], ["[48, 48, 13]", "set model_type: heatmaps_spe"]),
+        ("heatmaps_spe", [(None, None, 13)], ["[?, ?, 13]"]),
+        ("yolo_mpe", [(56, 1344)], ["yolo_mpe", "not built yet", "heatmaps_spe, spe"]),
+        ("hand_spe", HAND, ["not built yet"]),
+        ("head_spe", [(1, 1, 936)], ["not built yet"]),
+        ("heatmap_spe", [(48, 48, 13)], ["unknown", "did you mean 'heatmaps_spe'"]),
+    ],
+)
+def test_the_wrong_model_is_answered_in_one_line(model_type, shapes, parts):
+    with pytest.raises(ConfigError) as caught:
+        choose(model_type, shapes, where="model.model_path")
+    message = str(caught.value)
+    assert message.startswith("model.model_path: ")
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+@given(st.integers(1, 30), st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_direct_keypoints_round_trip(count, seed):
+    codec = KeypointsCodec((192, 256), count)
+    rng = np.random.default_rng(seed)
+    keypoints = np.full((3, 1, count, 3), 2, np.float32)
+    keypoints[..., :2] = rng.uniform(0, [256, 192], (3, 1, count, 2))
+    targets, weights = codec.encode(keypoints)
+    assert targets.shape == (3, 1, 1, count, 3)
+    assert weights.all()
+    poses = codec.decode([targets])
+    np.testing.assert_allclose(poses[..., :2], keypoints[..., :2], atol=1e-3)
+    assert (poses[..., 2] == 1).all()
+
+
+def test_direct_keypoints_are_y_x_score():
+    output = np.array([[[[0.25, 0.5, 0.9], [np.nan, 0.5, 0.9], [0.0, 1.0, 1.2]]]], np.float32)
+    codec = KeypointsCodec((192, 256), 3)
+    expected = [[128, 48, 0.9], [128, 96, 0], [256, 0, 1]]
+    for shape in ((1, 1, 3, 3), (1, 1, 1, 3, 3)):
+        poses = codec.decode([output.reshape(shape)])
+        assert poses.shape == (1, 1, 3, 3)
+        np.testing.assert_allclose(poses[0, 0], expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="wants"):
+        codec.decode([np.zeros((1, 1, 4, 3), np.float32)])
+    assert json.loads(json.dumps(codec.describe()))["kind"] == "keypoints"
+
+
+def test_unlabelled_direct_keypoints_weigh_nothing():
+    keypoints = np.array([[[[10, 20, 0], [10, 20, 1], [300, 20, 2]]]], np.float32)
+    targets, weights = KeypointsCodec((192, 256), 3).encode(keypoints)
+    assert weights.tolist() == [[0, 1, 0]]
+    assert (targets[0, 0, 0, [0, 2]] == 0).all()
