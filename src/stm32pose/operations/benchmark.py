@@ -16,6 +16,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     """Estimate the newest model on `benchmarking.board` and, for the table, on the other boards."""
     from stm32pose.benchmark.estimate import estimate
     from stm32pose.benchmark.graph import read_graph
+    from stm32pose.benchmark.memory import plan_memory
     from stm32pose.boards.board import board_names, load_board
     from stm32pose.reporting.figures import board_chart, memory_chart
 
@@ -37,7 +38,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
         append=True,
     )
     board_chart(rows, run.figures / "boards.png")
-    memory_chart(graph, run.figures / "memory.png")
+    memory_chart(plan_memory(graph), run.figures / "memory.png")
     row = rows[0]
     log.info("Benchmarking board : %s (%s)", row["board"], row["how"])
     log.info("RAM Activations : %.2f KiB (%s)", row["activations_bytes"] / 1024, row["how"])

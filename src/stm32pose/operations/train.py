@@ -91,8 +91,9 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
 
 def start_model(config: Config, run: Run, skeleton: Skeleton, resume) -> keras.Model:
     """The network to train: of the resumed run, of a file, or built by name."""
+    from stm32pose.models.adapt import adapt_keypoints
     from stm32pose.models.build import build_model
-    from stm32pose.models.load import adapt_keypoints, load_model
+    from stm32pose.models.load import load_model
 
     if resume is not None:
         return load_model(resume.model)

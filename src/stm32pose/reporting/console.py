@@ -35,9 +35,12 @@ def setup_logging(folder: Path | None) -> None:
             root.removeHandler(handler)
             handler.close()
     root.setLevel(logging.INFO)
-    terminal = RichHandler(
-        console=Console(stderr=True, highlight=False), show_path=False, show_time=False, show_level=True, markup=False
-    )
+    terminal: logging.Handler
+    if sys.stderr.isatty():
+        terminal = RichHandler(console=Console(stderr=True, highlight=False), show_path=False, show_time=False)
+    else:
+        terminal = logging.StreamHandler()
+        terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     terminal.addFilter(lambda record: record.name.startswith("stm32pose") or record.levelno >= logging.ERROR)
     root.addHandler(terminal)
     if folder is not None:
@@ -48,7 +51,7 @@ def setup_logging(folder: Path | None) -> None:
 
 def say(text: str = "", style: str | None = None) -> None:
     """One line on the terminal."""
-    console.print(text, style=style, markup=False)
+    console.print(text, style=style, markup=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:

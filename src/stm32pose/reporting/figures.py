@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from stm32pose.benchmark.memory import MemoryPlan
 
 FLOAT, INT8, GOOD, BAD, GREY = "#3465a4", "#d9822b", "#2e9e5b", "#c0392b", "#8a8f98"
 
@@ -94,27 +97,22 @@ def board_chart(rows: Sequence[dict[str, Any]], path: Path) -> Path | None:
     return path
 
 
-def memory_chart(allocations: Sequence[tuple[str, int, int, int, int]], peak: int, path: Path) -> Path | None:
-    """The activation arena over time: a box a tensor, (name, offset, bytes, first, last operator)."""
-    if not allocations:
+def memory_chart(plan: MemoryPlan, path: Path) -> Path | None:
+    """The activation arena over time, a box a tensor; None (no file) for a network without activations."""
+    if not plan.allocations:
         return None
     from matplotlib.patches import Rectangle
 
     with _figure(path, 9, 3.6, nrows=1, ncols=1) as axis:
-        for index, (_, offset, size, first, last) in enumerate(allocations):
+        for index, box in enumerate(plan.allocations):
+            corner, width, height = (box.first, box.offset / 1024), box.last - box.first + 1, box.size / 1024
+            colour = f"C{index % 10}"
             axis.add_patch(
-                Rectangle(
-                    (first, offset / 1024),
-                    last - first + 1,
-                    size / 1024,
-                    facecolor=f"C{index % 10}",
-                    edgecolor="white",
-                    linewidth=0.4,
-                    alpha=0.8,
-                )
+                Rectangle(corner, width, height, facecolor=colour, edgecolor="white", linewidth=0.4, alpha=0.8)
             )
-        axis.set_xlim(0, max(last for *_, last in allocations) + 1)
-        axis.set_ylim(0, peak / 1024 * 1.05)
-        axis.axhline(peak / 1024, color=BAD, linewidth=1)
-        axis.set(title=f"Activation memory, peak {peak / 1024:.0f} KiB (estimated)", xlabel="operator", ylabel="KiB")
+        peak = plan.peak_bytes / 1024
+        axis.set_xlim(0, max(box.last for box in plan.allocations) + 1)
+        axis.set_ylim(0, peak * 1.05)
+        axis.axhline(peak, color=BAD, linewidth=1)
+        axis.set(title=f"Activation memory, peak {peak:.0f} KiB (estimated)", xlabel="operator", ylabel="KiB")
     return path

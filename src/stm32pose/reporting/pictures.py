@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stm32pose.data.sample import Sample
     from stm32pose.skeletons.skeleton import Skeleton
 
-TILES = 16
+TILES = 8
 SIDE = 240
 
 
@@ -46,10 +46,7 @@ def augmented_mosaic(
     from stm32pose.data.pipeline import Pipeline
     from stm32pose.transforms.chain import build_chain
 
-    rescaling = config.preprocessing.rescaling
-    chain = build_chain(
-        config.data_augmentation, input_shape=input_shape, rescaling=(rescaling.scale, rescaling.offset)
-    )
+    chain = build_chain(config.data_augmentation, input_shape=input_shape, rescaling=config.preprocessing.rescaling)
     pipeline = Pipeline(
         samples,
         input_shape=input_shape,
