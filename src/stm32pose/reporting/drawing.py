@@ -12,6 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from stm32pose.skeletons.skeleton import Skeleton
 
+CROWDED = 40  # keypoints above which dots would cover the lines
 _SHIFT = 4  # OpenCV draws at 1/16 pixel
 _TRUTH = (255, 255, 255)
 
@@ -50,7 +51,7 @@ def draw_pose(
                 cv2.LINE_AA,
                 _SHIFT,
             )
-    radius = width if truth else width + 1
+    radius = width if truth or len(keypoints) > CROWDED else width + 1
     for joint in np.flatnonzero(present):
         fill = _TRUTH if truth else _confidence_colour(float(keypoints[joint, 2]))
         centre = _fixed_point(keypoints[joint])

@@ -1,0 +1,329 @@
+"""COCO keypoints JSON, read where it lies: images in a folder, one annotation file.
+
+Coordinates: a number in the file is taken as a continuous image coordinate, unchanged. (COCO's tools draw and score
+that way. Strictly, its annotators clicked pixel indices, whose centres are half a pixel further; the difference is far
+below what two annotators differ by.)
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stm32pose.data.files import image_ids, list_images
+from stm32pose.data.images import image_size
+from stm32pose.data.problems import Problem
+from stm32pose.data.sample import Sample
+from stm32pose.errors import UserError
+from stm32pose.skeletons.joints import JointMap, map_joints, plain_name
+from stm32pose.skeletons.skeleton import Skeleton
+
+log = logging.getLogger(__name__)
+
+FAR = 1e7
+"""Pixels: no image is as large, and float32 still tells one from the next."""
+
+
+def read_coco(
+    images: Path, skeleton: Skeleton, *, annotations: Path | None = None, where: str = "dataset.training_path"
+) -> tuple[list[Sample], list[Problem]]:
+    """All images that the annotation file lists and the folder holds, in the order of their names.
+
+    Keypoints are brought into the skeleton's order by name; those it lacks are derived (`Skeleton.derive`) or stay
+    unlabelled, with a warning. Sizes are the file's (`data check` compares them with the images); areas are the
+    segments' where given, else the boxes'. No image is opened unless its size is missing.
+
+    Args:
+        images: folder of images; names in the file may hold sub-folders.
+        skeleton: which keypoints are wanted, and of what category.
+        annotations: the JSON; None: see `find_annotations`.
+        where: the key of the configuration, for messages.
+
+    Raises:
+        UserError: no folder, no image in it, or no annotation file.
+    """
+    listed = {path.name for path in list_images(images, where=where)}
+    path = annotations or find_annotations(images, where=where)
+    problems: list[Problem] = []
+    document = load_document(path, problems)
+    if document is None:
+        return [], problems
+    chosen = _category(document, skeleton, path, problems)
+    if chosen is None:
+        return [], problems
+    categories, joints, file_count = chosen
+    images_by_id = _images(document, images, listed, path, problems)
+    records = [
+        record
+        for record in document["annotations"]
+        if isinstance(record, dict) and (categories is None or _key(record.get("category_id")) in categories)
+    ]
+    table = _Table.read(records, file_count, images_by_id, path, problems)
+    keypoints = joints.apply(table.keypoints)
+    samples = _samples(images_by_id, table, keypoints, path, problems)
+    if records and not (keypoints[..., 2] > 0).any():
+        message = "no keypoint is labelled anywhere; is this a file of boxes (instances_*.json)?"
+        problems.append(Problem("no_keypoints", "error", str(path), message))
+    return samples, problems
+
+
+def find_annotations(images: Path, *, where: str = "dataset.training_path") -> Path:
+    """The annotation file of a folder of images.
+
+    Looked for: `annotations/person_keypoints_<folder>.json` beside the folder, then inside the folder, beside it and in
+    the `annotations` beside it the only JSON file, or the only one whose name holds the folder's.
+
+    Raises:
+        UserError: none, or several and none of that name; the message says where was looked.
+    """
+    folder = images.resolve()
+    named = folder.parent / "annotations" / f"person_keypoints_{folder.name}.json"
+    if named.is_file():
+        return named
+    places = [folder, folder.parent, folder.parent / "annotations"]
+    several = ""
+    for place in places:
+        found = sorted(place.glob("*.json")) if place.is_dir() else []
+        alike = [item for item in found if folder.name in item.stem]
+        if len(found) == 1 or len(alike) == 1:
+            return alike[0] if alike else found[0]
+        if found:
+            several = f"; {place} has several: {', '.join(item.name for item in found[:4])}"
+            break
+    key = where.replace("_path", "_annotations")
+    looked = ", ".join(f"{place}/*.json" for place in places)
+    raise UserError(
+        f"{where}: no COCO annotation file for {images} (looked for {named}, {looked}){several}; name it in {key}"
+    )
+
+
+def load_document(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
+    """The content of an annotation file whose three lists are there; None, with a problem, for anything else."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            document = json.load(file)
+    except json.JSONDecodeError as error:
+        problems.append(Problem("bad_json", "error", f"{path}:{error.lineno}", f"not a JSON file: {error.msg}"))
+        return None
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        problems.append(Problem("bad_json", "error", str(path), f"cannot be read: {error}"))
+        return None
+    if not isinstance(document, dict):
+        message = f"holds a {type(document).__name__}; wanted COCO's mapping of images, annotations, categories"
+        problems.append(Problem("bad_json", "error", str(path), message))
+        return None
+    for key in ("images", "annotations"):
+        if not isinstance(document.get(key), list):
+            message = f"has no list '{key}'; wanted COCO's mapping of images, annotations, categories"
+            problems.append(Problem("bad_json", "error", str(path), message))
+            return None
+    return document
+
+
+def _category(
+    document: dict[str, Any], skeleton: Skeleton, path: Path, problems: list[Problem]
+) -> tuple[set[Any] | None, JointMap, int] | None:
+    """Which category ids to read (None: all), how its keypoints become ours, and how many it has."""
+    categories = [item for item in document.get("categories") or () if isinstance(item, dict)]
+    wanted = {plain_name(skeleton.category), plain_name(skeleton.name)}
+    found = [item for item in categories if plain_name(item.get("name")) in wanted]
+    if not found:
+        by_name = [item for item in categories if (m := map_joints(item.get("keypoints"), skeleton)) and not m.by_order]
+        found = categories if len(categories) == 1 else by_name
+    if len(found) > 1 or (categories and not found):
+        names = ", ".join(str(item.get("name")) for item in (found or categories)[:6])
+        message = f"no single category for the skeleton {skeleton.name} (category '{skeleton.category}'): {names}"
+        problems.append(Problem("no_category", "error", str(path), message))
+        return None
+    names = found[0].get("keypoints") if found else None
+    names = [str(name) for name in names] if isinstance(names, list) else None
+    lengths = [len(item["keypoints"]) for item in document["annotations"] if _has_keypoints(item)]
+    count = len(names) if names else (max(set(lengths), key=lengths.count) // 3 if lengths else skeleton.count)
+    joints = map_joints(names, skeleton, count)
+    if joints is None:
+        message = f"has {count} keypoints and none is called as one of the skeleton {skeleton.name}"
+        problems.append(Problem("no_common_joint", "error", str(path), f"{message} ({skeleton.count} keypoints)"))
+        return None
+    if joints.by_order and lengths:
+        message = f"no keypoint name agrees with the skeleton {skeleton.name}; its order is taken"
+        problems.append(Problem("joints_by_order", "warning", str(path), message))
+    if joints.missing:
+        message = f"the skeleton {skeleton.name} has keypoints that this file has not, never labelled: "
+        problems.append(Problem("missing_joint", "warning", str(path), message + ", ".join(joints.missing)))
+    if joints.extra:
+        log.info("%s: keypoints not in the skeleton %s: %s", path, skeleton.name, ", ".join(joints.extra))
+    return ({_key(found[0].get("id"))} if found else None), joints, count
+
+
+def _key(value: Any) -> Any:
+    """An id as a key; what is no id is no key."""
+    return value if isinstance(value, (int, str)) else None
+
+
+def _has_keypoints(record: Any) -> bool:
+    return isinstance(record, dict) and isinstance(record.get("keypoints"), list)
+
+
+def _images(
+    document: dict[str, Any], folder: Path, listed: set[str], path: Path, problems: list[Problem]
+) -> dict[Any, tuple[Path, tuple[int, int] | None]]:
+    """Image id of the file -> its path and (H, W), in the order of the names; those not there are left out."""
+    found: dict[Any, tuple[Path, tuple[int, int] | None]] = {}
+    absent: list[str] = []
+    for number, item in enumerate(document["images"]):
+        name, key = (item.get("file_name"), item.get("id")) if isinstance(item, dict) else (None, None)
+        if not isinstance(name, str) or not isinstance(key, (int, str)) or isinstance(key, bool):
+            problems.append(Problem("bad_json", "error", str(path), f"images[{number}] has no file_name or no id"))
+            continue
+        if key in found:
+            problems.append(Problem("bad_json", "error", str(path), f"images[{number}]: the id {key} is there twice"))
+            continue
+        base = name.replace("\\", "/").rsplit("/", 1)[-1]
+        if name in listed or (base != name and not Path(name).is_absolute() and (folder / name).is_file()):
+            found[key] = (folder / name, _size(item))
+        elif base in listed:
+            found[key] = (folder / base, _size(item))
+        else:
+            absent.append(name)
+    if absent:
+        message = f"{len(absent)} of {len(document['images'])} listed images are not in {folder}, e.g. {absent[0]}"
+        severity = "warning" if found else "error"
+        problems.append(Problem("missing_image", severity, str(path), message))
+    unlisted = sorted(listed - {image.name for image, _ in found.values()})
+    if unlisted:
+        message = f"{len(unlisted)} images of the folder are not in {path.name} and are left out, e.g. {unlisted[0]}"
+        problems.append(Problem("missing_label", "warning", str(folder), message))
+    return dict(sorted(found.items(), key=lambda entry: entry[1][0].as_posix()))
+
+
+def _size(item: dict[str, Any]) -> tuple[int, int] | None:
+    height, width = item.get("height"), item.get("width")
+    if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
+        return height, width
+    return None
+
+
+class _Table:
+    """Annotations as arrays: the image of each, keypoints [A, F, 3], boxes [A, 4], areas [A] and crowd [A]."""
+
+    def __init__(self, count: int, keypoints: int) -> None:
+        self.image: list[Any] = []
+        self.keypoints = np.zeros((count, keypoints, 3))
+        self.boxes = np.zeros((count, 4))
+        self.areas = np.zeros(count)
+        self.crowd = np.zeros(count, dtype=bool)
+        self.names: list[str] = []
+
+    @classmethod
+    def read(
+        cls, records: list[dict[str, Any]], file_count: int, images: dict, path: Path, problems: list[Problem]
+    ) -> _Table:
+        """The annotations of `images`; faulty ones are reported and left out."""
+        table = cls(len(records), file_count)
+        for record in records:
+            if _key(record.get("image_id")) not in images:
+                continue
+            name = f"{path}: annotation {record.get('id')}"
+            problem = table._add(record, file_count, name)
+            if problem:
+                problems.append(problem)
+        count = len(table.image)
+        table.keypoints, table.boxes = table.keypoints[:count], table.boxes[:count]
+        table.areas, table.crowd = table.areas[:count], table.crowd[:count]
+        table._check(problems)
+        return table
+
+    def _add(self, record: dict[str, Any], file_count: int, name: str) -> Problem | None:
+        row = len(self.image)
+        numbers = record.get("keypoints")
+        if numbers is not None:
+            if not isinstance(numbers, list) or len(numbers) != 3 * file_count:
+                got = f"{len(numbers)} numbers" if isinstance(numbers, list) else f"a {type(numbers).__name__}"
+                message = f"keypoints has {got}; wanted {3 * file_count} = 3*{file_count}"
+                return Problem("wrong_count", "error", name, message)
+            try:
+                self.keypoints[row].flat = numbers
+            except (TypeError, ValueError):
+                self.keypoints[row] = 0
+                return Problem("not_a_number", "error", name, "keypoints holds something that is no number")
+        box, area = record.get("bbox"), record.get("area")
+        try:
+            self.boxes[row] = box if box else 0
+            self.areas[row] = area or 0
+        except (TypeError, ValueError):
+            self.keypoints[row], self.boxes[row], self.areas[row] = 0, 0, 0
+            return Problem("not_a_number", "error", name, f"bbox {str(box)[:40]} or area {str(area)[:20]} is no number")
+        self.crowd[row] = bool(record.get("iscrowd"))
+        self.image.append(record["image_id"])
+        self.names.append(name)
+        return None
+
+    def _check(self, problems: list[Problem]) -> None:
+        """Drop rows with numbers that are no numbers or flags that are no flags; boxes without extent become hulls."""
+        finite = (np.abs(self.keypoints) < FAR).all(axis=(1, 2)) & (np.abs(self.boxes) < FAR).all(axis=1)
+        finite &= np.abs(self.areas) < FAR**2  # all of these are false for nan
+        flags = np.isin(self.keypoints[..., 2], (0, 1, 2)).all(axis=1)
+        for row in np.flatnonzero(~finite):
+            problems.append(
+                Problem("not_finite", "error", self.names[row], "a number is nan, infinite or absurdly large")
+            )
+        for row in np.flatnonzero(finite & ~flags):
+            bad = self.keypoints[row, :, 2][~np.isin(self.keypoints[row, :, 2], (0, 1, 2))][0]
+            message = f"the flag of a keypoint is {bad:g}; allowed: 0, 1, 2"
+            problems.append(Problem("bad_flag", "error", self.names[row], message))
+        keep = np.flatnonzero(finite & flags)
+        self.image = [self.image[row] for row in keep]
+        self.names = [self.names[row] for row in keep]
+        self.keypoints, self.boxes = self.keypoints[keep], self.boxes[keep]
+        self.areas, self.crowd = self.areas[keep], self.crowd[keep]
+        for row in np.flatnonzero((self.boxes[:, 2:] <= 0).any(axis=1)):
+            points = self.keypoints[row][self.keypoints[row, :, 2] > 0, :2]
+            message = "no box"
+            if len(points):
+                low, high = points.min(axis=0), points.max(axis=0)
+                self.boxes[row] = (*low, *(high - low))
+                message += "; the hull of the keypoints is taken"
+            problems.append(Problem("empty_box", "warning", self.names[row], message))
+        self.areas = np.where(self.areas > 0, self.areas, self.boxes[:, 2] * self.boxes[:, 3])
+
+
+def _samples(
+    images: dict[Any, tuple[Path, tuple[int, int] | None]],
+    table: _Table,
+    keypoints: np.ndarray,
+    path: Path,
+    problems: list[Problem],
+) -> list[Sample]:
+    rows_of: dict[Any, list[int]] = {key: [] for key in images}
+    for row, key in enumerate(table.image):
+        rows_of[key].append(row)
+    keys = list(images)
+    whole = all(isinstance(key, int) and 0 <= key < 2**63 for key in keys)
+    numbers = keys if whole else image_ids([str(key) for key in keys])
+    samples = []
+    for key, number in zip(keys, numbers, strict=True):
+        image, size = images[key]
+        if size is None:
+            try:
+                size = image_size(image)
+            except UserError as error:
+                problems.append(Problem("unreadable_image", "error", str(image), str(error).removeprefix(f"{image}: ")))
+                continue
+        rows = np.array(rows_of[key], dtype=np.int64)
+        samples.append(
+            Sample(
+                image=image,
+                size=size,
+                keypoints=keypoints[rows],
+                boxes=table.boxes[rows].astype(np.float32),
+                areas=table.areas[rows].astype(np.float32),
+                crowd=table.crowd[rows],
+                image_id=number,
+                source=f"{path}: image {key}",
+            )
+        )
+    return samples

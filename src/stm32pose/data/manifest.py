@@ -1,0 +1,134 @@
+"""The record of a split: what was in which set, and whether it still is, so that a resumed run sees the same data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stm32pose.data.digests import WHOLE_FILES, file_digests, label_digest
+from stm32pose.data.sample import Sample
+from stm32pose.data.splits import SETS, Splits
+from stm32pose.errors import UserError
+
+VERSION = 1
+_DIGITS = 16  # of each SHA-256: 64 bits, far more than needed to notice a change
+_WHERE = "training.resume_training_from"
+
+
+def write_manifest(splits: Splits) -> dict[str, Any]:
+    """A JSON-able record of `splits`.
+
+    `sets` holds, for each set that is not empty, the number of samples, one digest over all, and for each sample its
+    name, the digest of its file and that of its labels. A set equal to another one names it instead (`same_as`).
+    """
+    pools = _pools(splits)
+    whole = len({sample.image for pool in pools.values() for sample in pool}) <= WHOLE_FILES
+    entries = {source: _entries(pool, whole) for source, pool in pools.items()}
+    sets: dict[str, Any] = {}
+    for name in SETS:
+        samples = getattr(splits, name)
+        if not samples:
+            continue
+        if name == "quantization" and splits.sources.get(name) == splits.sources.get("training"):
+            sets[name] = {"samples": len(samples), "same_as": "training"}
+            continue
+        table = [entries[splits.sources[name]][id(sample)] for sample in samples]
+        digest = hashlib.sha256("\n".join(" ".join(row) for row in table).encode()).hexdigest()
+        sets[name] = {"samples": len(samples), "digest": digest, "entries": table}
+    return {
+        "version": VERSION,
+        "seed": splits.seed,
+        "file_digests": "whole files" if whole else "size, first and last 64 KiB",
+        "sources": dict(splits.sources),
+        "folders": {source: str(_root(pool)) for source, pool in pools.items()},
+        "sets": sets,
+    }
+
+
+def read_manifest(splits: Splits | Sequence[Sample], manifest: dict[str, Any]) -> Splits:
+    """The samples of `splits` dealt as `manifest` says, whatever seed or share the configuration has now.
+
+    Folders may have moved; names, bytes and labels must be the same. Sets that only one of the two has are kept as
+    they are now.
+
+    Raises:
+        UserError: images or labels were added, removed or changed; the message counts them and names one.
+    """
+    if manifest.get("version") != VERSION or not isinstance(manifest.get("sets"), dict):
+        raise UserError(f"{_WHERE}: the record of the split is not of this program (version {manifest.get('version')})")
+    given = splits if isinstance(splits, Splits) else None
+    pools = _pools(splits) if isinstance(splits, Splits) else {"": list(splits)}
+    whole = manifest.get("file_digests") == "whole files"
+    entries = {source: _entries(pool, whole) for source, pool in pools.items()}
+    result = replace(given) if given else Splits()
+    result.seed, result.sources = manifest.get("seed"), dict(given.sources if given else manifest["sources"])
+    recorded: dict[str, list[list[str]]] = {}
+    for name, part in manifest["sets"].items():
+        if "entries" in part:
+            source = manifest["sources"][name] if given else ""
+            if source in pools:
+                recorded.setdefault(source, []).extend(part["entries"])
+            elif name in ("training", "validation"):
+                raise UserError(f"{_WHERE}: its {name} set came from {source}, which is not given now")
+    for source, rows in recorded.items():
+        _compare(rows, list(entries[source].values()), manifest["folders"].get(source, "the data set"))
+    for name, part in manifest["sets"].items():
+        source = manifest["sources"][name] if given else ""
+        if "entries" in part and source in pools:
+            by_name = {entries[source][id(sample)][0]: sample for sample in pools[source]}
+            setattr(result, name, [by_name[row[0]] for row in part["entries"]])
+            result.sources[name] = manifest["sources"][name]
+    for name, part in manifest["sets"].items():
+        if part.get("same_as") and (given is None or getattr(given, name)):
+            setattr(result, name, list(getattr(result, part["same_as"])))
+    return result
+
+
+def _pools(splits: Splits) -> dict[str, list[Sample]]:
+    """Source -> all samples that come from it, in the order of names, each once."""
+    pools: dict[str, dict[int, Sample]] = {}
+    for name in SETS:
+        for sample in getattr(splits, name):
+            pools.setdefault(splits.sources.get(name, ""), {})[id(sample)] = sample
+    return {source: sorted(pool.values(), key=lambda sample: sample.image.as_posix()) for source, pool in pools.items()}
+
+
+def _root(samples: Iterable[Sample]) -> Path:
+    return Path(os.path.commonpath({str(sample.image.parent) for sample in samples}))
+
+
+def _entries(samples: Sequence[Sample], whole: bool) -> dict[int, list[str]]:
+    """id(sample) -> [name, digest of the file, digest of the labels]; crops of one image are numbered."""
+    root = _root(samples)
+    digests = file_digests([sample.image for sample in samples], whole=whole)
+    seen: Counter[str] = Counter()
+    entries = {}
+    for sample in samples:
+        name = sample.image.relative_to(root).as_posix()
+        label = name if not seen[name] else f"{name}#{seen[name]}"
+        seen[name] += 1
+        entries[id(sample)] = [label, digests[sample.image][:_DIGITS], label_digest(sample)[:_DIGITS]]
+    return entries
+
+
+def _compare(recorded: list[list[str]], present: list[list[str]], folder: str) -> None:
+    before = {name: (image, label) for name, image, label in recorded}
+    now = {name: (image, label) for name, image, label in present}
+    common = sorted(before.keys() & now.keys())
+    found = {
+        "removed": sorted(before.keys() - now.keys()),
+        "added": sorted(now.keys() - before.keys()),
+        "with other pixels": [name for name in common if before[name][0] != now[name][0]],
+        "with other labels": [name for name in common if before[name][1] != now[name][1]],
+    }
+    text = ", ".join(f"{len(names)} {what} (e.g. {names[0]})" for what, names in found.items() if names)
+    if text:
+        raise UserError(
+            f"{_WHERE}: the data are not those of the run to resume: in {folder}, images {text}; "
+            "bring them back, or start a new training from the saved weights with model.model_path"
+        )

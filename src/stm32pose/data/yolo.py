@@ -1,0 +1,281 @@
+"""YOLO Darknet labels: a text file an image, a line a person, `class xc yc w h  x1 y1 v1 ... xK yK vK`.
+
+All numbers but class and flags are shares of the image's width or height; a coordinate in pixels is share * size,
+unchanged (continuous image coordinates). Flags: 0 not labelled, 1 labelled, 2 visible. ST writes 0 and 1 only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from stm32pose.data.files import image_ids, list_images, place_image, whole_file
+from stm32pose.data.images import image_size
+from stm32pose.data.problems import Problem, errors_of
+from stm32pose.data.sample import Sample
+from stm32pose.errors import UserError
+from stm32pose.skeletons.skeleton import Skeleton
+
+HEADER = 5
+"""Numbers before the keypoints: class, box centre x and y, box width and height."""
+
+FAR_OUTSIDE = 0.5
+"""Shares of an image further outside than this are no shares: somebody wrote pixels."""
+
+NOT_LABELS = ("classes.txt", "obj.names.txt", "readme.txt")
+
+
+def read_yolo(
+    images: Path, skeleton: Skeleton, *, annotations: Path | None = None, where: str = "dataset.training_path"
+) -> tuple[list[Sample], list[Problem]]:
+    """All images of a folder with their labels, paired by stem, in the order of their names.
+
+    An image without a label file is left out and reported; an empty label file is an image without people. Broken lines
+    are left out and reported as errors. Areas are the boxes' areas. Only the headers of images are read.
+
+    Args:
+        images: folder of images, flat.
+        skeleton: says how many keypoints a line must have.
+        annotations: folder of label files; None: beside the images, else `labels` in the place of `images` in the path.
+        where: the key of the configuration, for messages.
+
+    Raises:
+        UserError: no folder, or no image in it.
+    """
+    paths = list_images(images, where=where)
+    folder = label_folder(images, annotations)
+    stems = label_stems(folder)
+    samples: list[Sample] = []
+    problems: list[Problem] = []
+    seen: dict[str, Path] = {}
+    for path, number in zip(paths, image_ids([path.name for path in paths]), strict=True):
+        if path.stem in seen:
+            message = f"{seen[path.stem].name} has the same stem, so both take the labels of {path.stem}.txt"
+            problems.append(Problem("same_stem", "warning", str(path), message))
+        seen[path.stem] = path
+        if path.stem not in stems:
+            message = f"no label file {folder / path.stem}.txt; the image is left out"
+            problems.append(Problem("missing_label", "warning", str(path), message))
+            continue
+        try:
+            size = image_size(path)
+        except UserError as error:
+            problems.append(Problem("unreadable_image", "error", str(path), str(error).removeprefix(f"{path}: ")))
+            continue
+        label = folder / stems[path.stem]
+        before = len(problems)
+        keypoints, boxes = read_label_file(label, size, skeleton, problems)
+        if not len(boxes) and errors_of(problems[before:]):
+            continue  # somebody is there, nobody knows where
+        samples.append(
+            Sample(
+                image=path,
+                size=size,
+                keypoints=keypoints,
+                boxes=boxes,
+                areas=boxes[:, 2] * boxes[:, 3],
+                crowd=np.zeros(len(boxes), dtype=bool),
+                image_id=number,
+                source=str(label),
+            )
+        )
+    for stem in sorted(stems.keys() - seen.keys()):
+        message = f"no image of this stem in {images}; the labels are left out"
+        problems.append(Problem("missing_image", "warning", str(folder / stems[stem]), message))
+    return samples, problems
+
+
+def label_folder(images: Path, annotations: Path | None = None) -> Path:
+    """Where the label files are: given, or beside the images, or in the `labels` that stands beside `images`."""
+    if annotations is not None:
+        return annotations
+    if "images" in images.parts and not label_stems(images):
+        position = len(images.parts) - 1 - images.parts[::-1].index("images")
+        other = Path(*images.parts[:position], "labels", *images.parts[position + 1 :])
+        if other.is_dir():
+            return other
+    return images
+
+
+def label_stems(folder: Path) -> dict[str, str]:
+    """Stem -> name of each label file in `folder`, whatever the case of its extension."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.lower().endswith(".txt")]
+    return {Path(name).stem: name for name in sorted(names) if name.lower() not in NOT_LABELS}
+
+
+def read_label_file(
+    path: Path, size: tuple[int, int], skeleton: Skeleton, problems: list[Problem]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints float32 [N, K, 3] and boxes float32 [N, 4] in pixels of one label file; adds to `problems`.
+
+    Args:
+        path: the label file; CRLF, blank lines and a byte order mark are all right.
+        size: (H, W) of its image.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(Problem("unreadable_label", "error", str(path), f"cannot be read: {error}"))
+        lines = None
+    rows = []
+    for number, line in enumerate(lines or (), start=1):
+        if not line.strip():
+            continue
+        found, row = _parse_line(line, skeleton, f"{path}:{number}")
+        problems.extend(found)
+        if row is not None:
+            rows.append(row)
+    if lines is not None and not any(line.strip() for line in lines):
+        problems.append(Problem("empty_label", "warning", str(path), "no label: an image without people"))
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), HEADER + 3 * skeleton.count)
+    height, width = size
+    keypoints = table[:, HEADER:].reshape(len(rows), skeleton.count, 3).copy()
+    keypoints[keypoints[..., 2] == 0] = 0
+    keypoints[..., :2] *= (width, height)
+    boxes = table[:, 1:HEADER] * (width, height, width, height)
+    boxes[:, :2] -= boxes[:, 2:] / 2
+    return keypoints.astype(np.float32), boxes.astype(np.float32)
+
+
+def _parse_line(line: str, skeleton: Skeleton, where: str) -> tuple[list[Problem], np.ndarray | None]:
+    """The numbers of one line, or None with what is wrong with it."""
+    words = line.split()
+    try:
+        row = np.array([float(word) for word in words])
+    except ValueError:
+        word = next(word for word in words if not _is_number(word))
+        return [Problem("not_a_number", "error", where, f"'{word[:30]}' is not a number")], None
+    if len(row) != HEADER + 3 * skeleton.count:
+        return [Problem("wrong_count", "error", where, _count_message(len(row), skeleton))], None
+    if not np.isfinite(row).all():
+        return [Problem("not_finite", "error", where, f"number {_first(~np.isfinite(row))} is nan or infinite")], None
+    points = row[HEADER:].reshape(-1, 3)
+    problems = []
+    bad = ~np.isin(points[:, 2], (0, 1, 2))
+    if bad.any():
+        joint = _first(bad) - 1
+        message = f"the flag of {skeleton.keypoints[joint]} is {points[joint, 2]:g}; allowed: 0, 1, 2"
+        return [Problem("bad_flag", "error", where, message)], None
+    labelled = points[:, 2] > 0
+    outside = labelled & ((points[:, :2] < 0) | (points[:, :2] > 1)).any(axis=1)
+    if outside.any():
+        joint = _first(outside) - 1
+        x, y = points[joint, :2]
+        far = bool((np.abs(points[outside, :2] - 0.5) > 0.5 + FAR_OUTSIDE).any())
+        text = f"{skeleton.keypoints[joint]} is at ({x:g}, {y:g}), outside 0..1"
+        if far:
+            text += "; coordinates are shares of the image, not pixels"
+        problems.append(Problem("outside_image", "error" if far else "warning", where, text))
+        if far:
+            return problems, None
+    if (np.abs(row[1:3] - 0.5) > 0.5 + FAR_OUTSIDE).any() or (np.abs(row[3:5]) > 1 + FAR_OUTSIDE).any():
+        message = "the box is outside 0..1; coordinates are shares of the image, not pixels"
+        return [*problems, Problem("outside_image", "error", where, message)], None
+    if (row[3:5] <= 0).any():
+        problems.append(_mend_box(row, points[labelled], where))
+    return problems, row
+
+
+def _mend_box(row: np.ndarray, labelled: np.ndarray, where: str) -> Problem:
+    """A box without extent becomes the hull of the labelled points."""
+    message = f"the box is {row[3]:g} x {row[4]:g}"
+    if len(labelled):
+        low, high = labelled[:, :2].min(axis=0), labelled[:, :2].max(axis=0)
+        row[1:3], row[3:5] = (low + high) / 2, high - low
+        message += "; the hull of the keypoints is taken"
+    else:
+        row[3:5] = 0
+    return Problem("empty_box", "warning", where, message)
+
+
+def _count_message(count: int, skeleton: Skeleton) -> str:
+    wanted = f"the skeleton {skeleton.name} wants {HEADER + 3 * skeleton.count} = 5+3*{skeleton.count}"
+    if count == HEADER:
+        return f"5 numbers: a box without keypoints; {wanted}"
+    if count > HEADER and (count - HEADER) % 3 == 0:
+        return f"{count} numbers = 5+3*{(count - HEADER) // 3}; {wanted}"
+    if count > HEADER and (count - HEADER) % 2 == 0:
+        return f"{count} numbers = 5+2*{(count - HEADER) // 2}: keypoints without flags?; {wanted}"
+    return f"{count} numbers; {wanted}"
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _first(mask: np.ndarray) -> int:
+    """Position of the first true value, counted from 1."""
+    return int(np.flatnonzero(mask)[0]) + 1
+
+
+def label_text(sample: Sample, *, flags: Literal["keep", "st"] = "keep") -> str:
+    """The label file of `sample`: a line an instance that is no crowd. `st` writes 1 for every labelled point."""
+    height, width = sample.size
+    lines = []
+    for keypoints, box, crowd in zip(sample.keypoints, sample.boxes, sample.crowd, strict=True):
+        if crowd:
+            continue
+        points = keypoints.astype(np.float64) / (width, height, 1)
+        if flags == "st":
+            points[:, 2] = points[:, 2] > 0
+        left, top, box_width, box_height = box.astype(np.float64)
+        centre = ((left + box_width / 2) / width, (top + box_height / 2) / height)
+        numbers = [0.0, *centre, box_width / width, box_height / height, *points.ravel()]
+        lines.append(" ".join(repr(round(float(number), 9)) for number in numbers))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write_yolo(
+    samples: Iterable[Sample],
+    folder: Path,
+    skeleton: Skeleton,
+    *,
+    flags: Literal["keep", "st"] = "keep",
+    link: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Write images and labels of `samples` into the flat `folder`; returns how many images were written anew.
+
+    Every file is written whole or not at all, the image before its label, so that an interrupted run leaves no half
+    file and can be repeated; images that are there already (as large) are kept, labels are written again.
+
+    Args:
+        samples: their keypoints must be in the order of `skeleton`.
+        folder: made where it is missing.
+        flags: `keep` writes visibility 0, 1, 2; `st` 0 and 1, as ST's converter does.
+        link: hard-link the images where the file system can.
+        progress: called with the number of samples done.
+
+    Raises:
+        UserError: two images have the same stem, or a file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    taken: dict[str, Path] = {}
+    written = 0
+    for count, sample in enumerate(samples, start=1):
+        if sample.keypoints.shape[1:] != (skeleton.count, 3):
+            raise ValueError(f"{sample.image}: keypoints {sample.keypoints.shape}; wanted [N, {skeleton.count}, 3]")
+        stem = sample.image.stem
+        if stem in taken:
+            raise UserError(f"{folder / stem}.txt: two images want it, {taken[stem]} and {sample.image}")
+        taken[stem] = sample.image
+        try:
+            written += place_image(sample.image, folder / sample.image.name, link=link)
+            with whole_file(folder / f"{stem}.txt") as temporary:
+                temporary.write_text(label_text(sample, flags=flags), encoding="ascii", newline="\n")
+        except OSError as error:
+            raise UserError(f"{folder / stem}: cannot be written: {error.strerror or error}") from error
+        if progress:
+            progress(count)
+    return written
