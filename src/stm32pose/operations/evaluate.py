@@ -67,6 +67,7 @@ def measure(config: Config, runner: Runner, samples: list[Sample], skeleton: Ske
     """Poses and figures of one model on `samples`; preparing images and the model's own work overlap."""
     from stm32pose.codecs.select import make_codec
     from stm32pose.data.pipeline import Pipeline, unmap_poses
+    from stm32pose.inference.ahead import predict_ahead
     from stm32pose.metrics.evaluate import evaluate_poses
 
     codec = make_codec(
@@ -88,9 +89,8 @@ def measure(config: Config, runner: Runner, samples: list[Sample], skeleton: Ske
     poses: list[np.ndarray] = []
     started, before = time.perf_counter(), runner.invoke_seconds
     with console.counting(f"{label} on {len(samples)} images", len(samples)) as advance:
-        for batch in pipeline.epoch(0):
-            found = codec.decode(runner.predict(batch.images))
-            poses.extend(unmap_poses(found, batch.matrices))
+        for batch, outputs in predict_ahead(runner, pipeline.epoch(0), lambda batch: batch.images):
+            poses.extend(unmap_poses(codec.decode(outputs), batch.matrices))
             advance(len(batch.images))
     seconds = time.perf_counter() - started
     results = evaluate_poses(samples, poses, skeleton)

@@ -1,0 +1,166 @@
+"""`Estimate`: what a network costs on a board, computed here without board or account, and whether it fits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from stm32pose.benchmark.cost_model import latency_fit, memory_fit
+from stm32pose.benchmark.features import FREE, features
+from stm32pose.benchmark.graph import Graph
+from stm32pose.benchmark.memory import plan_memory
+from stm32pose.boards.board import Board, board_names, load_board
+
+KIB = 1024
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of one network on one board. Sizes in bytes, times in milliseconds.
+
+    Attributes:
+        board: name of the board; `core` its processor and `mhz` the clock of `latency_ms`.
+        activations_bytes: arena of all activations, inputs and outputs included, planned over their lifetimes.
+        weights_bytes: constants: int8 weights and 4 bytes a bias.
+        code_bytes, runtime_ram_bytes: flash and RAM of ST's runtime library, fitted on published rows; 0 on an MPU.
+        total_ram_bytes, total_flash_bytes: the sums. Your application, its stack and camera frames come on top.
+        ram_available_bytes, flash_available_bytes: the memory the verdict compares with: inside the chip, or with the
+            memory of the board where the network needs that (`external_ram`, `external_flash`).
+        macs: multiply-accumulates of one inference.
+        latency_ms: time of one inference; None where no published row tells how fast that core is.
+        latency_error: 90th percentile of the relative error on published rows whose architecture was left out of the
+            fit: 0.15 means +-15 %. None with latency_ms.
+        latency_rows: number of published rows behind the fit.
+        off_accelerator: operators that leave the neural accelerator, such as `RESIZE_BILINEAR x3`; empty without one.
+        fits: whether RAM and flash suffice.
+        external_ram, external_flash: whether memory outside the chip is needed.
+        limits: one line for each memory that is too small, with what is missing.
+        ram_margin, flash_margin: free share of the memory available; negative where it does not fit.
+        how: always `estimated` here.
+        note: what else to know, one line.
+    """
+
+    board: str
+    core: str
+    mhz: float
+    activations_bytes: int
+    weights_bytes: int
+    code_bytes: int
+    runtime_ram_bytes: int
+    total_ram_bytes: int
+    total_flash_bytes: int
+    ram_available_bytes: int
+    flash_available_bytes: int
+    macs: int
+    latency_ms: float | None
+    latency_error: float | None
+    latency_rows: int
+    off_accelerator: list[str] = field(default_factory=list)
+    fits: bool = True
+    external_ram: bool = False
+    external_flash: bool = False
+    limits: list[str] = field(default_factory=list)
+    ram_margin: float = 0.0
+    flash_margin: float = 0.0
+    how: str = "estimated"
+    note: str = ""
+
+
+def estimate_all(graph: Graph, boards: Iterable[str] | None = None) -> list[Estimate]:
+    """The estimate on each of `boards` (names or YAML paths; None: every board that ships with this package)."""
+    return [estimate(graph, load_board(name)) for name in (board_names() if boards is None else boards)]
+
+
+def estimate(graph: Graph, board: Board) -> Estimate:
+    """What `graph` costs on `board`. A float graph is priced as if quantized to int8.
+
+    Raises:
+        UserError: the board's YAML names a latency family that the cost model does not have.
+    """
+    activations = plan_memory(graph).peak_bytes
+    weights = graph.weights_bytes
+    library = {"inference": 1.0, "operators": float(len(graph.ops))}
+    linux = board.kind == "mpu"
+    code = 0 if linux else round(memory_fit("code_flash").apply(library))
+    runtime = 0 if linux else round(memory_fit("runtime_ram").apply(library))
+    ram, flash = activations + runtime, weights + code
+    notes, limits = [], []
+    if not graph.quantized:
+        notes.append("float model, priced as int8")
+    ram_available, external_ram = _available(ram, board.internal_ram_kib, board.external_ram_kib)
+    flash_available, external_flash = _available(flash, board.internal_flash_kib, board.external_flash_kib)
+    for what, needed, available in (("RAM", ram, ram_available), ("flash", flash, flash_available)):
+        if needed > available:
+            missing = (needed - available) / KIB
+            limits.append(
+                f"{what}: needs {needed / KIB:,.0f} KiB, {board.name} has {available / KIB:,.0f} KiB, "
+                f"{missing:,.0f} KiB short"
+            )
+    if not linux:
+        if external_ram and ram <= ram_available:
+            notes.append("needs external RAM: slower than estimated")
+        if external_flash and flash <= flash_available and board.internal_flash_kib:
+            notes.append("needs external flash: slower than estimated")
+    latency, error, rows = _latency(graph, board)
+    if latency is None:
+        notes.append(f"no latency: no published rows for {board.core}")
+    off = off_accelerator(graph, board)
+    if board.accelerator and board.accelerator.per_tensor_only and not graph.per_tensor:
+        notes.append(f"per-channel: runs on the GPU; quantize per tensor for the {board.accelerator.name}")
+    if board.note:
+        notes.append(board.note)
+    return Estimate(
+        board=board.name,
+        core=board.core,
+        mhz=board.mhz,
+        activations_bytes=activations,
+        weights_bytes=weights,
+        code_bytes=code,
+        runtime_ram_bytes=runtime,
+        total_ram_bytes=ram,
+        total_flash_bytes=flash,
+        ram_available_bytes=ram_available,
+        flash_available_bytes=flash_available,
+        macs=graph.macs,
+        latency_ms=latency,
+        latency_error=error,
+        latency_rows=rows,
+        off_accelerator=off,
+        fits=not limits,
+        external_ram=external_ram,
+        external_flash=external_flash,
+        limits=limits,
+        ram_margin=1 - ram / ram_available if ram_available else -1.0,
+        flash_margin=1 - flash / flash_available if flash_available else -1.0,
+        note="; ".join(notes),
+    )
+
+
+def off_accelerator(graph: Graph, board: Board) -> list[str]:
+    """Operators that the board's accelerator does not run, by kind with their number, most frequent first."""
+    if board.accelerator is None or not board.accelerator.operators:
+        return []
+    known = (*board.accelerator.operators, *FREE)
+    outside = Counter(op.kind for op in graph.ops if op.kind not in known)
+    return [f"{kind} x{number}" if number > 1 else kind for kind, number in outside.most_common()]
+
+
+def _available(needed: int, internal_kib: float, external_kib: float) -> tuple[int, bool]:
+    """The memory to compare with, and whether it is partly outside the chip: inside first, outside where it must."""
+    internal, external = int(internal_kib * KIB), int(external_kib * KIB)
+    if needed <= internal or not external:
+        return internal, False
+    return internal + external, True
+
+
+def _latency(graph: Graph, board: Board) -> tuple[float | None, float | None, int]:
+    """Milliseconds, relative error and number of rows, from the fit of the board's family."""
+    family = board.latency_per_tensor if graph.per_tensor and board.latency_per_tensor else board.latency
+    if family is None:
+        return None, None, 0
+    fit = latency_fit(family)
+    accelerated = board.accelerator.operators if board.accelerator else ()
+    amount = fit.apply(features(graph, accelerated))
+    milliseconds = amount / (board.mhz * 1e3) if fit.unit == "cycles" else amount / 1e3
+    return milliseconds, fit.error, fit.rows

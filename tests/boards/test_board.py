@@ -1,0 +1,102 @@
+"""Boards: every shipped YAML is whole, names are forgiving, a user's own YAML is checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stm32pose.boards.board import Board, board_names, load_board
+from stm32pose.errors import ConfigError
+
+OWN = """
+name: MY-BOARD
+device: STM32H743
+series: STM32H7
+core: Cortex-M7
+mhz: 480
+ram:
+  - {name: AXI SRAM, kib: 512}
+  - {name: SDRAM, kib: 8192, external: true}
+flash:
+  - {name: internal flash, kib: 2048}
+latency: cortex-m7
+source: my own board
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("STM32N6570-DK", "STM32H747I-DISCO", "STM32H7B3I-DK", "STM32F469I-DISCO", "B-U585I-IOT02A", "NUCLEO-F401RE"),
+        *("STM32L4R9I-DISCO", "NUCLEO-H743ZI2", "STM32H735G-DK", "STM32F769I-DISCO", "NUCLEO-G474RE", "NUCLEO-L4R5ZI"),
+        *("STM32F746G-DISCO", "STM32MP257F-EV1", "STM32MP257F-DK2", "STM32MP157F-DK2", "STM32MP135F-DK"),
+        *("NUCLEO_U575ZI_Q", "NUCLEO_H7A3ZI_Q", "NUCLEO-N657X0-Q", "nucleo_u385rg_q", "DISCO_F746NG", "stm32n6570-dk"),
+    ],
+)
+def test_names_of_st(name: str) -> None:
+    assert isinstance(load_board(name), Board)
+
+
+def test_shipped_boards_are_whole() -> None:
+    names = board_names()
+    assert len(names) == len(set(names)) >= 20
+    for name in names:
+        board = load_board(name)
+        assert board.name == name
+        assert board.source
+        assert board.kind == "mpu" or board.internal_ram_kib > 0
+        assert board.internal_flash_kib + board.external_flash_kib > 0
+        assert board.max_mhz is None or board.max_mhz >= board.mhz
+    spellings = [alias.upper() for name in names for alias in (name, *load_board(name).aliases)]
+    assert len(spellings) == len(set(spellings))
+
+
+def test_data_sheet_figures() -> None:
+    assert load_board("NUCLEO-L4R5ZI").internal_ram_kib == 640
+    assert load_board("NUCLEO-G474RE").internal_ram_kib == 128
+    assert load_board("STM32F746G-DISCO").internal_flash_kib == 1024
+    n6 = load_board("STM32N6570-DK")
+    assert n6.internal_flash_kib == 0
+    assert n6.accelerator is not None
+    assert "RESIZE_BILINEAR" not in n6.accelerator.operators
+
+
+def test_unknown_board() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'STM32H747I-DISCO'"):
+        load_board("STM32H747-DISCO")
+
+
+def test_own_board(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(OWN)
+    board = load_board(str(path))
+    assert (board.internal_ram_kib, board.external_ram_kib) == (512, 8192)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("mhz: 480", "mhz: -1"), "mhz: input should be greater than 0, got -1"),
+        (("device: STM32H743\n", ""), "device: missing"),
+        (("latency:", "latencyy:"), "latencyy: unknown key; did you mean 'latency'?"),
+        (("kib: 512", "kib: much"), "ram.0.kib"),
+        (("name: MY-BOARD", "[oops"), "not valid YAML"),
+    ],
+)
+def test_own_board_with_a_fault(tmp_path: Path, change: tuple[str, str], complaint: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(OWN.replace(*change))
+    with pytest.raises(ConfigError) as caught:
+        load_board(str(path))
+    assert complaint in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_or_empty_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load_board(str(tmp_path / "none.yaml"))
+    (tmp_path / "empty.yaml").write_text("")
+    with pytest.raises(ConfigError, match="got no mapping"):
+        load_board(str(tmp_path / "empty.yaml"))
