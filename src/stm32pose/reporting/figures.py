@@ -37,7 +37,10 @@ def training_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Pa
     epochs = [entry.get("epoch", index + 1) for index, entry in enumerate(history)]
     with _figure(path, 11, 3.2, nrows=1, ncols=3) as (loss, accuracy, rate):
         _lines(loss, epochs, history, {"loss": ("training", FLOAT), "val_loss": ("validation", INT8)})
-        loss.set(title="Loss", xlabel="epoch", yscale="log")
+        loss.set(title="Loss", xlabel="epoch")
+        losses = [entry[name] for entry in history for name in ("loss", "val_loss") if (entry.get(name) or 0) > 0]
+        if losses and max(losses) > 20 * min(losses):
+            loss.set_yscale("log")
         _lines(
             accuracy,
             epochs,

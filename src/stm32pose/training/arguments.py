@@ -1,0 +1,107 @@
+"""Arguments of Keras classes, checked against the signature before anything is constructed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stm32pose.errors import ConfigError, did_you_mean
+
+# What arguments take whose default does not tell (None, a whole number that stands for any number, or no default).
+_NUMBERS = {
+    "adam_lr_ratio",
+    "baseline",
+    "clipnorm",
+    "clipvalue",
+    "decay_rate",
+    "global_clipnorm",
+    "initial_learning_rate",
+    "learning_rate",
+    "loss_scale_factor",
+    "min_delta",
+    "min_lr",
+    "warmup_target",
+    "weight_decay",
+}
+_WHOLE = {"decay_steps", "ema_overwrite_frequency", "first_decay_steps", "gradient_accumulation_steps", "warmup_steps"}
+_LISTS = {"boundaries", "exclude_layers", "values"}
+
+
+def signature_of(cls: type, hidden: Iterable[str] = ()) -> dict[str, inspect.Parameter]:
+    """The named arguments of a class that a configuration may set."""
+    skipped = {"self", "name", *hidden}
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if name not in skipped and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def check_arguments(
+    cls: type, given: Mapping[str, Any], *, where: str, hidden: Iterable[str] = (), free: Iterable[str] = ()
+) -> dict[str, Any]:
+    """`given` as keyword arguments of `cls`; those named in `free` are taken as they are.
+
+    Raises:
+        ConfigError: an argument is unknown, missing or of the wrong type.
+    """
+    allowed = signature_of(cls, hidden)
+    for name in given:
+        if name not in allowed:
+            names = ", ".join(allowed) or "none"
+            raise ConfigError(f"{where}.{name}: unknown argument; allowed: {names}{did_you_mean(name, allowed)}")
+    for name, parameter in allowed.items():
+        if parameter.default is parameter.empty and name not in given:
+            raise ConfigError(f"{where}: argument '{name}' is missing")
+    return {
+        name: value if name in free else _checked(value, name, allowed[name].default, f"{where}.{name}")
+        for name, value in given.items()
+    }
+
+
+def construct(cls: type, arguments: Mapping[str, Any], *, where: str) -> Any:
+    """`cls(**arguments)`; what Keras finds wrong with the values becomes a ConfigError of one line."""
+    try:
+        return cls(**arguments)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{where}: {' '.join(str(error).split())}") from error
+
+
+def number(value: Any, where: str) -> float:
+    """`value` where it is a number. ConfigError: it is not."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{where}: got {value!r}; a number is needed")
+    return float(value)
+
+
+def _checked(value: Any, name: str, default: Any, where: str) -> Any:
+    if value is None and (default is None or default is inspect.Parameter.empty):
+        return None
+    if name in _LISTS:
+        return _list(value, where)
+    if name in _WHOLE:
+        return _whole(value, where)
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where}: got {value!r}; True or False is needed")
+        return value
+    if name in _NUMBERS or isinstance(default, float):
+        return number(value, where)
+    if isinstance(default, int):
+        return _whole(value, where)
+    if isinstance(default, str) and not isinstance(value, str):
+        raise ConfigError(f"{where}: got {value!r}; a name is needed")
+    return value
+
+
+def _whole(value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
+        raise ConfigError(f"{where}: got {value!r}; a whole number, 0 or more, is needed")
+    return int(value)
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{where}: got {value!r}; a list is needed")
+    return list(value)

@@ -1,0 +1,183 @@
+"""Continue a training that was stopped, as if it had not been."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stm32pose.errors import ConfigError
+from stm32pose.training.checkpoint import NEXT, PREVIOUS, RESUME, STATE, ordered
+from stm32pose.training.files import read_arrays, write_json
+
+if TYPE_CHECKING:
+    import keras
+
+    from stm32pose.config.schema import Config
+    from stm32pose.data.splits import Splits
+    from stm32pose.skeletons.skeleton import Skeleton
+
+log = logging.getLogger(__name__)
+
+RUN, MODEL = "run.json", "model.keras"
+WHERE = "training.resume_training_from"
+
+
+@dataclass(frozen=True, eq=False)
+class Resume:
+    """A stopped training.
+
+    Attributes:
+        folder: where its state lies.
+        model: the network as it began (its weights are in `arrays`).
+        epoch: the last whole epoch, from 1.
+        seed: of order and augmentation.
+        manifest: which image was in which set.
+        settings: what must be the same to continue, key of the configuration -> value.
+        arrays: weights, optimizer variables, best weights.
+        meta: history, best value, state of callbacks.
+    """
+
+    folder: Path
+    model: Path
+    epoch: int
+    seed: int
+    manifest: dict[str, Any]
+    settings: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    meta: dict[str, Any]
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        return list(self.meta["history"])
+
+
+def load_resume(path: Path) -> Resume:
+    """The stopped training in a run folder (or in its folder of models).
+
+    Raises:
+        ConfigError: nothing to continue is there, or it is damaged.
+    """
+    folder = _find(Path(path))
+    try:
+        run = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        seed, manifest, settings = run["seed"], run["manifest"], run["settings"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{WHERE}: {folder / RUN} is damaged ({error}); start anew") from error
+    found = [state for state in (_read(folder / name) for name in (NEXT, STATE, PREVIOUS)) if state is not None]
+    if not found:
+        raise ConfigError(f"{WHERE}: {path} was stopped before its first epoch ended; there is nothing to continue")
+    arrays, meta = max(found, key=lambda state: state[1]["epoch"])
+    return Resume(folder, folder / MODEL, meta["epoch"], seed, manifest, settings, arrays, meta)
+
+
+def resumed_splits(resume: Resume, splits: Splits) -> Splits:
+    """The sets of the stopped training. ConfigError or UserError: the images or labels have changed since."""
+    from stm32pose.data.splits import apply_manifest
+
+    return apply_manifest(splits, resume.manifest)
+
+
+def begin_run(folder: Path, model: keras.Model, seed: int, splits: Splits, settings: dict[str, Any]) -> None:
+    """Write what stays the same during a training: network, seed, sets of images, settings."""
+    from stm32pose.data.splits import splits_manifest
+    from stm32pose.training.files import write_atomically
+
+    target = folder / RESUME
+    for name in (NEXT, STATE, PREVIOUS):  # of another training in the same folder
+        (target / name).unlink(missing_ok=True)
+    write_atomically(target / MODEL, lambda partial: model.save(partial))
+    write_json(target / RUN, {"seed": seed, "settings": settings, "manifest": splits_manifest(splits)})
+
+
+def settings_of(config: Config, model: keras.Model, skeleton: Skeleton) -> dict[str, Any]:
+    """What must be the same for a training to continue, JSON-able: key of the configuration -> value."""
+    settings = {
+        "model": _digest(model),
+        "dataset.skeleton": list(skeleton.keypoints),
+        "preprocessing": config.preprocessing.model_dump(mode="json"),
+        "data_augmentation": config.data_augmentation,
+        "general.global_seed": config.general.global_seed,
+    }
+    for name in ("batch_size", "optimizer", "loss", "heatmap", "dropout", "frozen_layers", "dryrun", "overfit"):
+        value = getattr(config.training, name)
+        settings[f"training.{name}"] = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+    return json.loads(json.dumps(settings))
+
+
+def check_settings(resume: Resume, settings: dict[str, Any]) -> None:
+    """ConfigError, one line, where the configuration is not that of the stopped training."""
+    for name, old in resume.settings.items():
+        new = settings.get(name)
+        if new == old:
+            continue
+        if name == "model":
+            raise ConfigError(f"{WHERE}: {resume.folder} holds another network ({old}; this configuration: {new})")
+        raise ConfigError(
+            f"{WHERE}: {resume.folder} was trained with {name} {_short(old)}, now it is {_short(new)}; "
+            "set it back to continue, or start a new training from its best_model.keras with model.model_path"
+        )
+
+
+def restore_variables(resume: Resume, trainer: keras.Model) -> None:
+    """Give network and optimizer the values of the stopped training.
+
+    `trainer` is compiled. ConfigError: the variables are not the same.
+    """
+    trainer.optimizer.build(trainer.trainable_variables)
+    for what, variables in (("model", trainer.variables), ("optimizer", trainer.optimizer.variables)):
+        values = ordered(what, resume.arrays)
+        shapes = [tuple(variable.shape) for variable in variables]
+        if shapes != [value.shape for value in values]:
+            raise ConfigError(
+                f"{WHERE}: the {what} of {resume.folder} has {len(values)} variables, this one {len(shapes)} or of "
+                "other shapes"
+            )
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+def _find(path: Path) -> Path:
+    candidates = [path, path / RESUME, *sorted(path.glob(f"*/{RESUME}"))]
+    for folder in candidates:
+        if (folder / RUN).is_file():
+            return folder
+    if not path.exists():
+        raise ConfigError(f"{WHERE}: {path} does not exist; the run folder of a stopped training is needed")
+    raise ConfigError(
+        f"{WHERE}: {path} holds no training to continue (no {RESUME}/{RUN} in it); "
+        "the run folder of a stopped training is needed"
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """A state, or None where it is missing or not whole."""
+    if not path.is_file():
+        return None
+    try:
+        arrays, meta = read_arrays(path)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.warning("%s is damaged (%s); the state before it is used", path, error)
+        return None
+    return arrays, meta
+
+
+def _digest(model: keras.Model) -> str:
+    """Kinds of layers and shapes of weights in one line; names are left out, Keras numbers them anew."""
+    layers = [
+        (type(layer).__name__, [tuple(weight.shape) for weight in layer.weights])
+        for layer in model._flatten_layers(include_self=False)
+    ]
+    digest = hashlib.sha256(json.dumps([model.input_shape, layers], default=list).encode()).hexdigest()[:12]
+    return f"{len(layers)} layers, {model.count_params():,} parameters, input {model.input_shape[1:]}, {digest}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else text[:117] + "..."

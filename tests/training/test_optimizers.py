@@ -1,0 +1,77 @@
+"""Optimizers and schedules by name: what is built, and the line a mistake gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stm32pose.errors import ConfigError
+from stm32pose.training.optimizers import build_optimizer, has_schedule
+
+WHERE = "training.optimizer"
+
+
+def build(section: dict[str, Any], steps: int = 100) -> Any:
+    return build_optimizer(section, steps=steps)
+
+
+def test_plain_name_gives_keras_defaults() -> None:
+    assert float(build({"Adam": {}}).learning_rate) == pytest.approx(1e-3)
+    assert float(build({"SGD": {}}).learning_rate) == pytest.approx(1e-2)
+
+
+def test_arguments_arrive() -> None:
+    optimizer = build({"SGD": {"learning_rate": 1, "momentum": 0.9, "nesterov": True, "clipnorm": 2}})
+    assert float(optimizer.learning_rate) == 1.0
+    assert (optimizer.momentum, optimizer.nesterov, optimizer.clipnorm) == (0.9, True, 2.0)
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "RMSprop", "Nadam", "Lion", "Adafactor", "Lamb", "Muon"])
+def test_every_common_optimizer_can_be_built(name: str) -> None:
+    assert type(build({name: {"learning_rate": 1e-3}})).__name__ == name
+
+
+def test_schedule_decays_over_the_training() -> None:
+    section = {"Adam": {"learning_rate": {"CosineDecay": {"initial_learning_rate": 0.1}}}}
+    optimizer = build(section, steps=50)
+    assert has_schedule(section)
+    assert not has_schedule({"Adam": {}})
+    schedule = optimizer._learning_rate
+    assert float(schedule(0)) == pytest.approx(0.1)
+    assert float(schedule(50)) == pytest.approx(0.0, abs=1e-7)
+
+
+def test_warm_up_steps_count_in_the_training() -> None:
+    arguments = {"initial_learning_rate": 0.0, "warmup_target": 0.1, "warmup_steps": 10}
+    schedule = build({"Adam": {"learning_rate": {"CosineDecay": arguments}}}, steps=60)._learning_rate
+    assert float(schedule(10)) == pytest.approx(0.1)
+    assert float(schedule(60)) == pytest.approx(0.0, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ({"Adma": {}}, f"{WHERE}: unknown optimizer 'Adma'; allowed: Adadelta.*; did you mean 'Adam'?"),
+        ({"Optimizer": {}}, f"{WHERE}: unknown optimizer 'Optimizer'"),
+        ({"LossScaleOptimizer": {}}, f"{WHERE}: unknown optimizer"),
+        ({"__import__": {}}, f"{WHERE}: unknown optimizer"),
+        ({"Adam": {"learning_rat": 1e-3}}, rf"{WHERE}.Adam.learning_rat: unknown argument; .*mean 'learning_rate'\?"),
+        ({"Adam": {"lr": 1e-3}}, f"{WHERE}.Adam.lr: no longer an argument in Keras 3; write learning_rate"),
+        ({"Adam": {"learning_rate": "fast"}}, f"{WHERE}.Adam.learning_rate: got 'fast'; a number is needed"),
+        ({"Adam": {"learning_rate": True}}, f"{WHERE}.Adam.learning_rate: got True; a number is needed"),
+        ({"Adam": {"learning_rate": -1}}, f"{WHERE}.Adam.learning_rate: got -1; it must be above 0"),
+        ({"Adam": {"amsgrad": "yes"}}, f"{WHERE}.Adam.amsgrad: got 'yes'; True or False is needed"),
+        ({"Adam": {"beta_1": "0.9"}}, f"{WHERE}.Adam.beta_1: got '0.9'; a number is needed"),
+        ({"SGD": {"gradient_accumulation_steps": 1.5}}, "a whole number, 0 or more, is needed"),
+        ({"SGD": {"momentum": 3.0}}, f"{WHERE}.SGD: .*momentum"),
+        ({"Adam": {}, "SGD": {}}, "exactly one optimizer"),
+        ({"Adam": {"learning_rate": {"CosineDecai": {}}}}, "unknown schedule 'CosineDecai'.*'CosineDecay'"),
+        ({"Adam": {"learning_rate": {"CosineDecay": {}}}}, "CosineDecay: argument 'initial_learning_rate' is missing"),
+        ({"Adam": {"learning_rate": {"CosineDecay": None}}}, "its arguments are needed"),
+    ],
+)
+def test_mistakes_get_one_line(section: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError, match=line) as caught:
+        build(section)
+    assert "\n" not in str(caught.value)
