@@ -54,6 +54,8 @@ class Model(Section):
     none."""
     upsampling: Literal["bilinear", "nearest"] = "bilinear"
     """Upsampling in the head; resize-bilinear leaves the NPU of the STM32N6, nearest stays on it."""
+    framework: Literal["tf"] = "tf"
+    """4.x: what the model is made with. There is TensorFlow only, as in ST's releases."""
 
 
 class Heatmap(Section):
@@ -68,6 +70,8 @@ class Heatmap(Section):
 class Training(Section):
     """Optimizer, duration, callbacks."""
 
+    trainer_name: Literal["pe_trainer"] = "pe_trainer"
+    """4.x: accepted for old files, there is one trainer."""
     batch_size: PositiveInt = 32
     """Images a step."""
     epochs: PositiveInt = 100

@@ -18,18 +18,26 @@ class OnnxParameters(Section):
     """4.x `onnx_quant_parameters`: types and nodes of the ONNX quantizer."""
 
     weightType: Literal["Int4", "UInt4", "Int8", "UInt8", "Int16", "UInt16"] = "Int8"
+    """Type of the weights."""
     activType: Literal["Int4", "UInt4", "Int8", "UInt8", "Int16", "UInt16"] = "Int8"
+    """Type of the activations."""
     calibrate_method: Literal["MinMax", "Entropy", "Percentile"] = "MinMax"
+    """How the range of an activation is found."""
     op_types_to_quantize: list[str] | None = None
+    """ONNX operator types to quantize; null: all."""
     nodes_to_quantize: list[str] | None = None
+    """Names of the nodes to quantize; null: all."""
     nodes_to_exclude: list[str] | None = None
+    """Names of the nodes that stay in float."""
 
 
 class IterativeParameters(Section):
     """4.x `iterative_quant_parameters`: the search for layers that need more bits."""
 
     inspection_split: Fraction | None = None
+    """Share of the images that the search measures on."""
     accuracy_tolerance: float | None = Field(default=None, ge=0)
+    """Loss of accuracy that is accepted, in percent."""
 
 
 class Quantization(Section):
@@ -148,21 +156,32 @@ class HardwareSetup(Section):
     """The board to flash."""
 
     serie: str
+    """Series of the chip, such as STM32N6 or STM32MP2."""
     board: str
+    """ST's name of the board."""
     stlink_serial_number: str | None = None
+    """Serial number of the ST-LINK, where several are plugged in."""
     ip_address: str | None = None
+    """Address of an STM32MP board on the network."""
     output: Literal["UVCL", "SPI"] | None = None
+    """NUCLEO-N657X0-Q: the picture goes to a computer over USB (UVCL) or to a display (SPI)."""
 
 
 class Deployment(Section):
     """Application on the board."""
 
     c_project_path: Path
+    """Folder of the application's C project."""
     hardware_setup: HardwareSetup
+    """The board to flash."""
     IDE: str = "GCC"
+    """Compiler of the application."""
     verbosity: int = 1
+    """How much the build tells."""
     board_deploy_path: Path | None = None
+    """Folder on an STM32MP board that receives the application."""
     build_conf: str | None = None
+    """3.1: build configuration of the C project."""
 
 
 class Mlflow(Section):

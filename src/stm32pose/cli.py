@@ -1,0 +1,205 @@
+"""`stm32pose`: the command line. Every subcommand imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import stm32pose
+from stm32pose.errors import UserError
+
+DESCRIPTION = "Keypoint models from labelled images to STM32 microcontrollers."
+EPILOG = """\
+examples:
+  stm32pose run config_file_examples/demo.yaml training.epochs=3
+  stm32pose check config_file_examples/*.yaml
+  stm32pose profile model.tflite --board STM32H747I-DISCO
+  stm32pose data show datasets/mine --keypoints 17 --out pictures
+
+environment: STM32POSE_TRACE=1 shows the stack trace of an error
+exit codes: 0 done, 1 failed, 2 wrong configuration or command line, 130 stopped by Ctrl-C
+"""
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    from stm32pose.commands.run import INTERRUPTED, complain, report_error
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["run"] and not {"-h", "--help"} & set(arguments):
+        # What follows the file belongs to Hydra.
+        from stm32pose.commands.run_file import run_file
+
+        return run_file(arguments[1:])
+    given = build_parser().parse_args(arguments)
+    try:
+        return given.command(given)
+    except UserError as error:
+        return report_error(error)
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone.
+        sys.stderr.close()
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every subcommand."""
+    from stm32pose.commands.parser import Parser
+
+    parser = Parser(prog="stm32pose", description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"stm32pose {stm32pose.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser(
+        "run", help="run a configuration", description="Run a configuration, as stm32ai_main.py does."
+    )
+    run.add_argument("config", type=Path, help="the YAML file")
+    run.add_argument("overrides", nargs="*", metavar="key=value", help="values that take the place of the file's")
+    run.set_defaults(command=lambda _: 0)
+
+    check = commands.add_parser(
+        "check",
+        help="validate configurations without running them",
+        description="Validate configurations without running them; one line a file, more where something is wrong. "
+        "Exit code 0 only where every file can be run; what is valid but not built yet counts as 2.",
+    )
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="YAML files of any release, 3.x or 4.x")
+    check.add_argument("--no-paths", action="store_true", help="files and folders that are named need not exist")
+    check.set_defaults(command=_check)
+
+    schema = commands.add_parser("schema", help="every key of a configuration, with default and meaning")
+    schema.add_argument("--markdown", action="store_true", help="as the page docs/reference.md")
+    schema.set_defaults(command=_schema)
+
+    doctor = commands.add_parser("doctor", help="versions, processor, GPU, and ST's tools: what is there, what is not")
+    doctor.add_argument("--cloud", action="store_true", help="also ask whether ST's Developer Cloud can be reached")
+    doctor.set_defaults(command=_doctor)
+
+    boards = commands.add_parser("boards", help="the boards that can be named in benchmarking.board")
+    boards.add_argument("name", nargs="?", help="one board, with its memories")
+    boards.set_defaults(command=_boards)
+
+    skeletons = commands.add_parser("skeletons", help="the skeletons that can be named in dataset.skeleton")
+    skeletons.add_argument("name", nargs="?", help="one skeleton, a shipped one or a YAML, with its keypoints")
+    skeletons.add_argument(
+        "--estimate-sigmas",
+        nargs="+",
+        type=Path,
+        metavar="JSON",
+        help="sigmas of NAME from COCO JSON files in which different people annotated the same images",
+    )
+    skeletons.set_defaults(command=_skeletons)
+
+    profile = commands.add_parser("profile", help="what a model costs on a board, and whether it fits")
+    profile.add_argument("model", type=Path, help=".tflite, .keras, .h5 or .onnx file; a float model is priced as int8")
+    profile.add_argument("--board", action="append", metavar="B", help="a board's name or YAML; absent: all boards")
+    profile.add_argument("--json", action="store_true", help="figures for programs, in bytes and milliseconds")
+    profile.set_defaults(command=_profile)
+
+    _add_data(commands)
+    return parser
+
+
+def _add_data(commands) -> None:
+    data = commands.add_parser("data", help="look at labelled images: check, show, synthesize")
+    actions = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    source = argparse.ArgumentParser(add_help=False)
+    source.add_argument("source", type=Path, help="folder of labelled images, or a configuration's YAML file")
+    source.add_argument("--skeleton", help="name or YAML of the skeleton, for a folder")
+    source.add_argument(
+        "--keypoints", type=int, metavar="K", help="the shipped skeleton with K keypoints, for a folder"
+    )
+    source.add_argument("--format", default=None, help="auto, yolo or coco, for a folder (auto)")
+    source.add_argument("--annotations", type=Path, metavar="JSON", help="COCO keypoints JSON, for a folder")
+    source.add_argument("--multi", action="store_true", help="keep images with several people, for a folder")
+
+    check = actions.add_parser("check", parents=[source], help="find faults in labels and images")
+    check.add_argument("--fast", action="store_true", help="do not read the pixels")
+    check.add_argument("--json", action="store_true", help="for programs")
+    check.set_defaults(command=_data_check)
+
+    show = actions.add_parser("show", parents=[source], help="mosaics of labelled and of augmented images")
+    show.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    show.set_defaults(command=_data_show)
+
+    made = actions.add_parser("synthesize", help="make images of drawn people with exact labels")
+    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new data set")
+    made.add_argument("--images", type=int, default=800, metavar="N", help="how many (800)")
+    made.add_argument("--skeleton", default="person13", help="name or YAML (person13)")
+    made.add_argument("--seed", type=int, default=1, help="another seed, other images (1)")
+    made.add_argument("--size", default="320x240", metavar="WxH", help="in pixels (320x240)")
+    made.add_argument("--format", default="yolo", help="yolo or coco (yolo)")
+    made.set_defaults(command=_data_synthesize)
+
+
+def _check(given: argparse.Namespace) -> int:
+    from stm32pose.commands.check import check_files
+
+    return check_files(given.files, check_paths=not given.no_paths)
+
+
+def _schema(given: argparse.Namespace) -> int:
+    from stm32pose.config.reference import reference, reference_markdown
+
+    sys.stdout.write(reference_markdown() if given.markdown else reference())
+    return 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from stm32pose.commands.doctor import doctor
+
+    return doctor(cloud=given.cloud)
+
+
+def _boards(given: argparse.Namespace) -> int:
+    from stm32pose.commands.catalog import show_board, show_boards
+
+    return show_board(given.name) if given.name else show_boards()
+
+
+def _skeletons(given: argparse.Namespace) -> int:
+    from stm32pose.commands.catalog import estimate_sigmas, show_skeleton, show_skeletons
+
+    if given.estimate_sigmas:
+        return estimate_sigmas(given.name, given.estimate_sigmas)
+    return show_skeleton(given.name) if given.name else show_skeletons()
+
+
+def _profile(given: argparse.Namespace) -> int:
+    from stm32pose.commands.profile import profile
+
+    return profile(given.model, given.board, as_json=given.json)
+
+
+def _data_check(given: argparse.Namespace) -> int:
+    from stm32pose.commands.data import check_data
+
+    return check_data(given)
+
+
+def _data_show(given: argparse.Namespace) -> int:
+    from stm32pose.commands.data import show_data
+
+    return show_data(given)
+
+
+def _data_synthesize(given: argparse.Namespace) -> int:
+    from stm32pose.data.synthetic import main as synthesize
+
+    return synthesize(
+        [
+            *("--out", str(given.out), "--images", str(given.images), "--skeleton", given.skeleton),
+            *("--seed", str(given.seed), "--size", given.size, "--format", given.format),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

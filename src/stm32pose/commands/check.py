@@ -1,0 +1,63 @@
+"""`stm32pose check`: is a configuration right, without running it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stm32pose.commands.validate import check_names
+from stm32pose.config.built import not_built
+from stm32pose.config.compose import compose_file
+from stm32pose.config.load import load_config
+from stm32pose.config.schema import Config
+from stm32pose.errors import ConfigError
+
+
+def check_files(files: Sequence[Path], *, check_paths: bool = True) -> int:
+    """Write for every file `ok`, `not built yet: ...` or `error: ...`; returns 0 where all are ok, else 2."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.ERROR)
+    worst = 0
+    for file in files:
+        lines = check_one(file, check_paths=check_paths)
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        worst = max(worst, 0 if lines[0].endswith(")") and ": ok (" in lines[0] else 2)
+    return worst
+
+
+def check_one(file: Path, *, check_paths: bool = True) -> list[str]:
+    """What there is to say of one file, its verdict in the first line."""
+    try:
+        mapping = compose_file(file)
+        config = load_config(mapping, where=str(file), check_paths=False)
+    except ConfigError as error:
+        return _errors(file, error)
+    later = not_built(config)
+    if later:
+        return [f"{file}: not built yet: {line.replace(' is not built yet', '', 1)}" for line in later]
+    try:
+        if check_paths:
+            load_config(mapping, where=str(file))
+        check_names(config, check_paths=check_paths)
+    except ConfigError as error:
+        return _errors(file, error)
+    return [f"{file}: ok ({summary(config)})"]
+
+
+def summary(config: Config) -> str:
+    """`chain_tqeb: train, quantize, evaluate, benchmark`."""
+    return f"{config.operation_mode}: {', '.join(config.steps)}"
+
+
+def _errors(file: Path, error: ConfigError) -> list[str]:
+    lines = []
+    for line in str(error).splitlines():
+        # Messages of a file already begin with its name.
+        place = line.removeprefix(str(file)).lstrip(":") if line.startswith(f"{file}:") else f" {line}"
+        number, _, rest = place.partition(":")
+        if number.strip().isdigit():
+            lines.append(f"{file}:{number}: error:{rest}")
+        else:
+            lines.append(f"{file}: error:{place}")
+    return lines

@@ -1,0 +1,245 @@
+"""Running a configuration: what `stm32ai_main.py` and `stm32pose run` share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stm32pose.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+INTERRUPTED = 130
+RUN_DIR = "./experiments_outputs/${now:%Y_%m_%d_%H_%M_%S}"
+SWEEP_DIR = "./experiments_outputs/multirun/${now:%Y_%m_%d_%H_%M_%S}"
+CLAIM = ".stm32pose_run"
+
+# Flags of Hydra that need no configuration file, or more than one.
+_UNCHECKED = ("--hydra-help", "--version", "--shell-completion", "-sc", "--experimental-rerun")
+_HELP = ("--help", "-h")
+
+HELP = """\
+Run a configuration: train, quantize, evaluate, benchmark, in the order that its operation_mode names.
+
+usage: {program} [--config-path FOLDER] [--config-name NAME] [key=value ...] [flags]
+
+  --config-path FOLDER   folder of the YAML file; relative to {folder}
+  --config-name NAME     the YAML file, with or without .yaml (user_config)
+  key=value              takes the place of a value of the file: training.epochs=5
+  +key=value             adds one that the file does not have; ++key=value does either
+  --cfg job              show the configuration instead of running it
+  --multirun, -m         run every combination of key=value1,value2
+  hydra.run.dir=FOLDER   the run folder
+  --hydra-help           all flags of Hydra
+
+environment: STM32POSE_TRACE=1 shows the stack trace of an error
+exit codes:  0 done, 1 the run failed, 2 the configuration cannot be run, 130 stopped by Ctrl-C
+
+Every key with its type, default and meaning: stm32pose schema. Is a file right? stm32pose check FILE
+"""
+
+
+def run_hydra(entry: Callable[[], object], codes: Sequence[int], arguments: list[str]) -> int:
+    """Run a function decorated with `hydra.main` on `arguments`; an error becomes its lines and an exit code.
+
+    Args:
+        entry: the decorated function; it reads `sys.argv`.
+        codes: filled by the jobs that ran, one exit code each.
+        arguments: what follows the program's name.
+    """
+    before = sys.argv
+    sys.argv = [before[0], *arguments]
+    try:
+        entry()
+    except KeyboardInterrupt as stop:
+        complain(str(stop) or "interrupted")
+        return INTERRUPTED
+    except UserError as error:
+        return report_error(error)
+    finally:
+        sys.argv = before
+    return max(codes, default=0)
+
+
+def wants_help(arguments: Sequence[str]) -> bool:
+    """Whether the command line asks for help. Hydra's own would walk through every folder under --config-path."""
+    return any(part in _HELP for part in arguments)
+
+
+def show_help(program: str, folder: Path) -> int:
+    """Write the help of the command to stdout; returns the exit code."""
+    sys.stdout.write(HELP.format(program=program, folder=folder))
+    return 0
+
+
+def run_job(config: DictConfig) -> int:
+    """Validate what Hydra composed and run its chain into Hydra's output folder; returns the exit code.
+
+    Ctrl-C is passed on with the line to show: how to go on.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    hydra = HydraConfig.get()
+    file = _source_file(hydra)
+    overrides = list(hydra.overrides.task)
+    folder = None
+    steps: tuple[str, ...] = ()
+    try:
+        values = OmegaConf.to_container(config, resolve=False)
+        if not isinstance(values, dict) or not values:
+            raise ConfigError("no configuration; give --config-path FOLDER --config-name NAME")
+        from stm32pose.commands.validate import runnable
+
+        checked = runnable({str(key): value for key, value in values.items()}, where=file, overrides=overrides)
+        steps = checked.steps
+        folder = claim_folder(Path(hydra.runtime.output_dir))
+        from stm32pose.operations.chain import run_chain
+
+        run_chain(checked, folder, overrides=overrides)
+    except UserError as error:
+        return report_error(error)
+    except KeyboardInterrupt:
+        if folder is not None and "train" in steps:
+            hint = f"interrupted; to go on, add training.resume_training_from={folder}"
+            raise KeyboardInterrupt(hint) from None
+        raise
+    return 0
+
+
+def prepare_arguments(arguments: Sequence[str], *, folder: Path, name: str) -> list[str]:
+    """The command line as Hydra gets it: the file checked first, the run folder named where the file names none.
+
+    Args:
+        arguments: what follows the program's name.
+        folder: where a relative --config-path starts, as Hydra has it: the folder of the script.
+        name: the configuration taken without --config-name.
+
+    Raises:
+        ConfigError: the file is not there or is no YAML.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-path", "-cp", default=".")
+    parser.add_argument("--config-name", "-cn", default=name)
+    parser.add_argument("--config-dir", "-cd")
+    for flags in (("--cfg", "-c"), ("--package", "-p")):
+        parser.add_argument(*flags)
+    parser.add_argument("--info", "-i", nargs="?")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    given, rest = parser.parse_known_args(list(arguments))
+    unchecked = any(part.split("=")[0] in _UNCHECKED for part in rest)
+    if unchecked or given.config_dir or given.config_path.startswith("pkg://"):
+        return list(arguments)
+    from stm32pose.config.compose import check_file, compose_file
+
+    overrides = [part for part in rest if not part.startswith("-")]
+    file_name = given.config_name if given.config_name.endswith(".yaml") else f"{given.config_name}.yaml"
+    path = folder / given.config_path / file_name
+    relative = not Path(given.config_path).is_absolute()
+    if relative and not path.is_file() and Path(given.config_path, file_name).is_file():
+        here = Path(given.config_path).resolve()
+        raise ConfigError(f"{path}: does not exist; --config-path starts at {folder}: write --config-path {here}")
+    path = tidy(path)
+    check_file(path)
+    if not given.multirun:
+        # Before Hydra makes a run folder, and with exit code 2 for an override that does not fit.
+        values = compose_file(path, overrides)
+        if given.cfg is None and given.info is None and "${hydra:" not in str(values):
+            from stm32pose.commands.validate import quiet, runnable
+
+            with quiet():
+                runnable(values, where=str(path), overrides=overrides)
+    # Hydra's parser wants all overrides in one row.
+    flags = [part for part in arguments if part not in overrides]
+    return [*flags, *overrides, *_folder_overrides(path, overrides, given.multirun)]
+
+
+def claim_folder(folder: Path) -> Path:
+    """Make `folder`, or `folder_2`, ... where another run has taken it: no run writes over another one.
+
+    Raises:
+        UserError: the folder cannot be made.
+    """
+    while True:
+        candidate = free_folder(folder)
+        try:
+            candidate.mkdir(parents=True, exist_ok=True)
+            with (candidate / CLAIM).open("x", encoding="utf-8") as file:
+                file.write(f"{os.getpid()}\n")
+        except FileExistsError:
+            if not candidate.is_dir():
+                raise UserError(f"{candidate}: the run folder cannot be made (a file has that name)") from None
+            continue  # another run was quicker
+        except OSError as error:
+            raise UserError(f"{candidate}: the run folder cannot be made ({error.strerror or error})") from error
+        return candidate
+
+
+def report_error(error: UserError) -> int:
+    """Write an error's lines to stderr, with the stack trace where it was asked for; returns the exit code."""
+    if any(os.environ.get(name, "0") not in ("", "0") for name in ("STM32POSE_TRACE", "HYDRA_FULL_ERROR")):
+        traceback.print_exception(error)
+    complain(str(error))
+    return error.exit_code
+
+
+def complain(text: str) -> None:
+    """Write lines to stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _folder_overrides(path: Path, overrides: list[str], multirun: bool) -> list[str]:
+    """`hydra.run.dir`, or `hydra.sweep.dir`, where it is needed beside file and command line.
+
+    In the manner of ST's files where neither says; a fresh name where the folder that they say holds a run already.
+    """
+    import yaml
+
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    hydra = content.get("hydra") or {}
+    added = []
+    for section, value in (("sweep", SWEEP_DIR),) if multirun else (("run", RUN_DIR),):
+        key = f"hydra.{section}.dir"
+        given = [part.split("=", 1)[1].strip("'\"") for part in overrides if part.lstrip("+").startswith(f"{key}=")]
+        written = hydra.get(section) if isinstance(hydra, dict) else None
+        if isinstance(written, dict) and written.get("dir") and not given:
+            given = [str(written["dir"])]
+        if not given:
+            added += [] if "defaults" in content else [f"{key}={value}"]
+        elif section == "run" and "${" not in given[-1] and free_folder(Path(given[-1])) != Path(given[-1]):
+            # Hydra would write its own files over those of the earlier run.
+            added.append(f"{key}={free_folder(Path(given[-1])).as_posix()}")
+    return added
+
+
+def free_folder(folder: Path) -> Path:
+    """`folder`, or the first of `folder_2`, `folder_3`, ... that no run has taken."""
+    number, candidate = 1, folder
+    while (candidate / CLAIM).exists():
+        number += 1
+        candidate = folder.with_name(f"{folder.name}_{number}")
+    return candidate
+
+
+def _source_file(hydra) -> str:
+    """The YAML file that Hydra read, or an empty text."""
+    name = hydra.job.config_name or ""
+    name = name if name.endswith(".yaml") else f"{name}.yaml"
+    for source in hydra.runtime.config_sources:
+        path = Path(source.path, name)
+        if source.schema == "file" and path.is_file():
+            return str(tidy(path))
+    return ""
+
+
+def tidy(path: Path) -> Path:
+    """The path from here where it lies below the current folder; links stay as they are."""
+    full = Path(os.path.normpath(path.absolute()))
+    return full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full

@@ -1,0 +1,108 @@
+"""Everything that can be said of a configuration before anything heavy is imported."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stm32pose.config.built import check_built
+from stm32pose.config.compose import compose_file
+from stm32pose.config.load import load_config
+from stm32pose.config.rules import suffix_of
+from stm32pose.config.schema import Config
+from stm32pose.errors import ConfigError
+
+
+def runnable(
+    mapping: dict[str, Any], *, where: str = "", overrides: Iterable[str] = (), check_paths: bool = True
+) -> Config:
+    """A configuration that is valid, built, and whose names are known to the rooms that own them.
+
+    Raises:
+        ConfigError: one line for every problem; what is not built is said before a missing file is.
+    """
+    overrides = list(overrides)
+    try:
+        config = load_config(mapping, where=where, check_paths=check_paths, overrides=overrides)
+    except ConfigError:
+        if check_paths:
+            _check_built_first(mapping, where, overrides)
+        raise
+    check_built(config)
+    check_names(config, check_paths=check_paths)
+    return config
+
+
+def check_file(path: Path, *, check_paths: bool = True) -> Config:
+    """The runnable configuration of a YAML file. ConfigError: as `runnable`."""
+    return runnable(compose_file(path), where=str(path), check_paths=check_paths)
+
+
+def check_names(config: Config, *, check_paths: bool = True) -> None:
+    """Ask the rooms that own them about names of boards, skeletons, augmentations, optimizers and callbacks.
+
+    Raises:
+        ConfigError: every name or argument that is not known, one a line.
+    """
+    lines = []
+    with quiet():
+        for check in _checks(config, check_paths):
+            try:
+                check()
+            except ConfigError as error:
+                lines.append(str(error))
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep warnings back: the run itself gives them, into its log."""
+    logger = logging.getLogger("stm32pose")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def is_file_name(name: str | None) -> bool:
+    """Whether a board or skeleton is given by its YAML file, not by name."""
+    return name is not None and suffix_of(name) in (".yaml", ".yml")
+
+
+def _check_built_first(mapping: dict[str, Any], where: str, overrides: list[str]) -> None:
+    """What is not built is said before a file is missed; no error where more than files is wrong."""
+    try:
+        config = load_config(mapping, where=where, check_paths=False, overrides=overrides)
+    except ConfigError:
+        return
+    check_built(config)
+
+
+def _checks(config: Config, check_paths: bool) -> Iterator[Callable[[], object]]:
+    steps = set(config.steps)
+    custom = is_file_name(config.dataset.skeleton)
+    if steps & {"train", "evaluate"} and (check_paths or not custom):
+        from stm32pose.skeletons.skeleton import resolve_skeleton
+
+        yield lambda: resolve_skeleton(config.dataset)
+    if "benchmark" in steps and config.benchmarking:
+        from stm32pose.boards.board import load_board
+
+        for name in (config.benchmarking.board, *(config.benchmarking.boards or ())):
+            if check_paths or not is_file_name(name):
+                yield lambda name=name: load_board(name)
+    if "train" in steps and config.data_augmentation:
+        from stm32pose.transforms.chain import build_chain
+
+        shape = config.model.input_shape or (192, 192, 3)
+        yield lambda: build_chain(config.data_augmentation, input_shape=shape, rescaling=config.preprocessing.rescaling)
+    if "train" in steps and config.training:
+        from stm32pose.commands.keras_names import check_class_names
+
+        yield lambda: check_class_names(config)

@@ -1,0 +1,174 @@
+"""What the schema knows and this release cannot do yet: one table, a row goes when its service comes.
+
+Asking for such a service is an error of the configuration that names what there is instead; nothing pretends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stm32pose.config.layouts import MOVES, dotted
+from stm32pose.config.rules import suffix_of
+from stm32pose.config.schema import Config
+from stm32pose.errors import ConfigError
+
+AUGMENTATIONS = (
+    "random_flip",
+    "random_rotation",
+    "random_zoom",
+    "random_translation",
+    "random_shear",
+    "random_shear_x",
+    "random_shear_y",
+    "random_contrast",
+    "random_brightness",
+    "random_blur",
+    "random_periodic_resizing",
+)
+LATER_AUGMENTATIONS = (
+    "random_gamma",
+    "random_hue",
+    "random_saturation",
+    "random_value",
+    "random_hsv",
+    "random_rgb_to_hsv",
+    "random_rgb_to_grayscale",
+    "random_sharpness",
+    "random_posterize",
+    "random_invert",
+    "random_solarize",
+    "random_autocontrast",
+    "random_equalize",
+    "random_jpeg_quality",
+    "random_gaussian_noise",
+    "random_rectangle_erasing",
+    "random_grid_cell_erasing",
+    "random_crop",
+)
+LATER_CALLBACKS = (
+    "LRLinearDecay",
+    "LRExponentialDecay",
+    "LRStepDecay",
+    "LRCosineDecay",
+    "LRWarmupCosineDecay",
+    "LRCosineDecayRestarts",
+    "LRPolynomialDecay",
+    "LRPolynomialDecayRestarts",
+    "LRPiecewiseConstantDecay",
+    "MultiResCallback",
+)
+
+TARGETS = ("stedgeai_host", "stedgeai_n6", "stedgeai_h7p")
+PARSED_POSES = ("hand_spe", "head_spe", "yolo_mpe")
+
+
+@dataclass(frozen=True)
+class Later:
+    """One thing that is not built yet.
+
+    Attributes:
+        key: its place in Config, `quantization.quantizer`.
+        values: the values that are not built.
+        steps: the steps that would use it; elsewhere the key is left alone.
+        instead: what to write meanwhile.
+        when: a further condition, or None.
+    """
+
+    key: str
+    values: tuple[Any, ...]
+    steps: tuple[str, ...]
+    instead: str
+    when: Callable[[Config], bool] | None = None
+
+
+def _auto_backend(config: Config) -> bool:
+    return config.benchmarking is not None and config.benchmarking.backend == "auto"
+
+
+def _per_tensor(config: Config) -> bool:
+    return config.quantization is not None and config.quantization.granularity == "per_tensor"
+
+
+NOT_BUILT: tuple[Later, ...] = (
+    Later("model.model_type", ("spe", *PARSED_POSES), ("train",), "available for training: heatmaps_spe"),
+    Later("model.model_type", PARSED_POSES, ("evaluate", "quantize"), "available: heatmaps_spe, spe"),
+    Later("quantization.quantizer", ("onnx_quantizer",), ("quantize",), "available: TFlite_converter"),
+    Later("quantization.quantization_type", ("QAT",), ("quantize",), "available: PTQ"),
+    Later("quantization.operating_mode", ("inspection", "full_auto"), ("quantize",), "available: default"),
+    Later("quantization.optimize", (True,), ("quantize",), "available with per_tensor: optimize: False", _per_tensor),
+    Later("evaluation.target", TARGETS, ("evaluate",), "available: host"),
+    Later(
+        "benchmarking.backend",
+        ("cloud", "stedgeai", "emulate"),
+        ("benchmark",),
+        "available: estimate, and auto",
+    ),
+    Later(
+        "tools.stedgeai.on_cloud",
+        (True,),
+        ("benchmark",),
+        "the Developer Cloud comes later; available: benchmarking.backend: estimate, which needs no account",
+        _auto_backend,
+    ),
+)
+LATER_STEPS = {"predict": "prediction", "deploy": "deployment"}
+BUILT_STEPS = "training, evaluation, quantization, benchmarking and chains of t e q b"
+
+
+def not_built(config: Config) -> list[str]:
+    """One line for everything that a configuration asks for and that is not built yet."""
+    return [f"{_key(key)}: {message}" for key, message in _found(config)]
+
+
+def check_built(config: Config) -> None:
+    """Raise ConfigError, one line each, where a configuration asks for what is not built yet."""
+    lines = not_built(config)
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def _found(config: Config) -> Iterator[tuple[str, str]]:
+    for step in dict.fromkeys(config.steps):
+        if step in LATER_STEPS:
+            yield "operation_mode", f"{LATER_STEPS[step]} is not built yet; available: {BUILT_STEPS}"
+    for row in NOT_BUILT:
+        value = _value(config, row.key)
+        if value in row.values and set(row.steps) & set(config.steps) and (row.when is None or row.when(config)):
+            yield row.key, f"{value} is not built yet; {row.instead}"
+    tool = config.tools.stedgeai
+    if "benchmark" in config.steps and _auto_backend(config) and tool.path_to_stedgeai and not tool.on_cloud:
+        yield (
+            "tools.stedgeai.path_to_stedgeai",
+            "benchmarking with ST's local program is not built yet; available: benchmarking.backend: estimate",
+        )
+    given = config.model.model_path if "train" not in config.steps else None
+    if "quantize" in config.steps and suffix_of(given or "") == ".onnx":
+        yield "model.model_path", "quantization of .onnx files is not built yet; available: .keras and .h5"
+    if "train" in config.steps:
+        yield from _training(config)
+
+
+def _training(config: Config) -> Iterator[tuple[str, str]]:
+    for name in config.data_augmentation:
+        if name in LATER_AUGMENTATIONS:
+            yield f"data_augmentation.{name}", f"is not built yet; available: {', '.join(AUGMENTATIONS)}"
+    for name in config.training.callbacks if config.training else ():
+        if name in LATER_CALLBACKS:
+            schedule = "ReduceLROnPlateau, or training.optimizer.Adam.learning_rate: {CosineDecay: {...}}"
+            instead = "data_augmentation.random_periodic_resizing" if name.startswith("Multi") else schedule
+            yield f"training.callbacks.{name}", f"is not built yet; available: {instead}"
+
+
+def _value(config: Config, key: str) -> Any:
+    node: Any = config
+    for part in key.split("."):
+        node = getattr(node, part, None)
+    return node
+
+
+def _key(key: str) -> str:
+    """The key, with its place in 3.x files where that was another one."""
+    older = [dotted(old) for old, new in MOVES.items() if dotted(new) == key]
+    return f"{key} (3.x: {older[0]})" if older else key

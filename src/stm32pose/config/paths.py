@@ -1,0 +1,104 @@
+"""Files and folders that the steps of a configuration read: are they there?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stm32pose.config.rules import suffix_of
+from stm32pose.config.schema import Config
+from stm32pose.errors import did_you_mean
+
+# Names listed of a folder where the file was looked for.
+LISTED = 8
+
+
+def path_problems(config: Config) -> list[tuple[tuple[Any, ...], str]]:
+    """(place in Config, message) of every file or folder that a step reads and that is not there."""
+    problems = []
+    for place, path, kind in needed_paths(config):
+        message = missing_folder(Path(path)) if kind == "folder" else missing_file(Path(path))
+        if message:
+            problems.append((place, f"{path} {message}"))
+    return problems
+
+
+def needed_paths(config: Config) -> Iterator[tuple[tuple[Any, ...], str, str]]:
+    """(place in Config, path, `file` or `folder`) of what the steps read, by the fallback rules of the data sets."""
+    steps, data, model = set(config.steps), config.dataset, config.model
+    resumed = config.training.resume_training_from if config.training and "train" in steps else None
+    if resumed:
+        yield ("training", "resume_training_from"), resumed, "folder"
+    elif model.model_path and "://" not in model.model_path and ("train" not in steps or model.model_name is None):
+        yield ("model", "model_path"), model.model_path, "file"
+    if "train" in steps and not resumed and model.model_name:
+        if ".py" in model.model_name:
+            yield ("model", "model_name"), builder_file(model.model_name), "file"
+        if model.pretrained and model.pretrained != "imagenet":
+            yield ("model", "pretrained"), model.pretrained, "file"
+    if data.skeleton and suffix_of(data.skeleton) in (".yaml", ".yml"):
+        yield ("dataset", "skeleton"), data.skeleton, "file"
+    for name in sorted(_sets(config)):
+        folder, annotations = getattr(data, f"{name}_path"), getattr(data, f"{name}_annotations", None)
+        if folder:
+            yield ("dataset", f"{name}_path"), folder, "folder"
+            if annotations:
+                yield ("dataset", f"{name}_annotations"), annotations, "file"
+    if "deploy" in steps and config.deployment:
+        yield ("deployment", "c_project_path"), config.deployment.c_project_path, "folder"
+
+
+def builder_file(name: str) -> str:
+    """`FILE.py` of `FILE.py:FUNCTION`."""
+    return name[: name.rindex(".py") + len(".py")]
+
+
+def missing_file(path: Path) -> str:
+    """What is wrong with the path of a file, with the nearest names that exist; empty where nothing is."""
+    if path.is_dir():
+        return "is a folder; a file is needed"
+    return "" if path.exists() else _not_there(path)
+
+
+def missing_folder(path: Path) -> str:
+    """What is wrong with the path of a folder, with the nearest names that exist; empty where nothing is."""
+    if path.is_dir():
+        return ""
+    return "is a file; a folder is needed" if path.exists() else _not_there(path)
+
+
+def _sets(config: Config) -> set[str]:
+    """Sets of images that are read: train with validation, the first there is for the other steps."""
+    data, steps = config.dataset, config.steps
+    sets: set[str] = set()
+    if "train" in steps:
+        sets |= {"training", "validation"}
+    if "evaluate" in steps:
+        sets |= _first(data, "test", "validation", "training")
+    if "quantize" in steps:
+        sets |= _first(data, "quantization", "training")
+    if "predict" in steps:
+        sets.add("prediction")
+    return sets
+
+
+def _first(data: Any, *names: str) -> set[str]:
+    return set([name for name in names if getattr(data, f"{name}_path")][:1])
+
+
+def _not_there(path: Path) -> str:
+    """`does not exist; datasets has test, train; did you mean 'train'?`"""
+    parts = [*reversed(path.parents), path]
+    missing = next((part for part in parts if not part.exists()), path)
+    above = missing.parent
+    try:
+        names = sorted(item.name for item in above.iterdir() if not item.name.startswith("."))
+    except OSError:
+        return "does not exist"
+    shown = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+    where = above.resolve() if str(above) == "." else above
+    near = did_you_mean(missing.name, names)
+    if near:
+        return f"does not exist{near}" if missing == path else f"does not exist ({missing} is not there{near})"
+    return f"does not exist; {where} holds {shown}" if names else f"does not exist; {where} is empty"

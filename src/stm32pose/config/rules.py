@@ -1,0 +1,161 @@
+"""What the steps of a mode need, beyond the type of each key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from stm32pose.config.schema import Config
+from stm32pose.errors import did_you_mean
+
+Problem = tuple[tuple[Any, ...], str]
+
+KERAS = (".keras", ".h5")
+MODEL_FILES = (*KERAS, ".tflite", ".onnx")
+MODEL_NAMES = ("st_movenet_lightning_heatmaps", "custom")
+SECTION_OF_STEP = {"train": "training", "quantize": "quantization", "benchmark": "benchmarking", "deploy": "deployment"}
+
+_FROZEN_ITEM = r"-?\d+|(-?\d+)?\s*:\s*(-?\d+)?(\s*:\s*(-?\d+)?)?"
+_FROZEN = re.compile(rf"\(?\s*(?:{_FROZEN_ITEM})(?:\s*,\s*(?:{_FROZEN_ITEM}))*\s*,?\s*\)?")
+
+
+def problems(config: Config) -> list[Problem]:
+    """(place in Config, message) of everything that the steps to run lack or cannot take."""
+    # A chain in an impossible order has no needs to speak of.
+    return list(_order(config)) or [problem for rule in RULES for problem in rule(config)]
+
+
+def used_sections(config: Config) -> set[str]:
+    """Sections that only some steps read, and these steps do."""
+    return {SECTION_OF_STEP[step] for step in config.steps if step in SECTION_OF_STEP}
+
+
+def suffix_of(path: str) -> str:
+    """`.tflite` of a file or an address, in lower case."""
+    return PurePosixPath(path.replace("\\", "/").split("?")[0]).suffix.lower()
+
+
+def _order(config: Config) -> Iterator[Problem]:
+    for step in ("train", "quantize"):
+        if config.steps.count(step) > 1:
+            yield ("operation_mode",), f"got {config.operation_mode!r}; a chain can {step} once"
+    if "train" in config.steps[1:]:
+        yield ("operation_mode",), f"got {config.operation_mode!r}; training comes first in a chain"
+
+
+def _model_source(config: Config) -> Iterator[Problem]:
+    model = config.model
+    if config.steps[0] != "train":
+        if model.model_path is None:
+            yield ("model", "model_path"), f"missing; {config.operation_mode} needs a model file ({_list(MODEL_FILES)})"
+        return
+    resumed = config.training.resume_training_from if config.training else None
+    if resumed:
+        return
+    if model.model_name and model.model_path:
+        yield (
+            ("model", "model_path"),
+            "training starts from one model; got model.model_name and model.model_path: keep one of them",
+        )
+    elif not (model.model_name or model.model_path):
+        yield (
+            ("model", "model_name"),
+            f"missing; training needs model.model_name ({_list(MODEL_NAMES)}), model.model_path (.keras or .h5) "
+            "or training.resume_training_from",
+        )
+    if model.model_name and model.input_shape is None:
+        yield ("model", "input_shape"), "missing; a model that is built needs (height, width, channels)"
+
+
+def _model_name(config: Config) -> Iterator[Problem]:
+    name = config.model.model_name
+    if name and "train" in config.steps and ".py" not in name and name not in MODEL_NAMES:
+        yield (
+            ("model", "model_name"),
+            f"got {name!r}; expected {_list(MODEL_NAMES)} or FILE.py:FUNCTION{did_you_mean(name, MODEL_NAMES)}",
+        )
+
+
+def _model_suffix(config: Config) -> Iterator[Problem]:
+    path = config.model.model_path
+    if path is None:
+        return
+    allowed, why = MODEL_FILES, config.operation_mode
+    if "train" in config.steps:
+        allowed, why = KERAS, "training"
+    elif "quantize" in config.steps:
+        allowed, why = (*KERAS, ".onnx"), "quantization"
+    if suffix_of(path) not in allowed:
+        yield ("model", "model_path"), f"got {path!r}; {why} takes {_list(allowed)} files"
+
+
+def _images(config: Config) -> Iterator[Problem]:
+    data, steps = config.dataset, config.steps
+    trains = "train" in steps
+    if trains and not data.training_path:
+        yield ("dataset", "training_path"), "missing; training needs a folder of labelled images"
+    if not trains and "evaluate" in steps and not (data.test_path or data.validation_path or data.training_path):
+        yield (
+            ("dataset", "test_path"),
+            "missing; evaluation needs labelled images: dataset.test_path, validation_path or training_path",
+        )
+    if not trains and "quantize" in steps and not (data.quantization_path or data.training_path):
+        yield (
+            ("dataset", "quantization_path"),
+            "missing; quantization needs images to calibrate on: dataset.quantization_path or training_path "
+            "(random data, which ST's releases took here, gives a model of no use)",
+        )
+    if "predict" in steps and not data.prediction_path:
+        yield ("dataset", "prediction_path"), "missing; prediction needs a folder of images"
+    if {"train", "evaluate"} & set(steps) and not (data.keypoints or data.skeleton):
+        yield (
+            ("dataset", "keypoints"),
+            "missing; labels need the number of keypoints, or dataset.skeleton (see `stm32pose skeletons`)",
+        )
+
+
+def _sections(config: Config) -> Iterator[Problem]:
+    if "benchmark" in config.steps and config.benchmarking is None:
+        yield ("benchmarking", "board"), "missing; a benchmark needs a board (see `stm32pose boards`)"
+    if "deploy" in config.steps and config.deployment is None:
+        yield ("deployment",), "missing; deployment needs c_project_path and hardware_setup"
+
+
+def _training(config: Config) -> Iterator[Problem]:
+    training = config.training
+    if training is None or "train" not in config.steps:
+        return
+    if len(training.optimizer) != 1:
+        names = ", ".join(training.optimizer) or "none"
+        yield ("training", "optimizer"), f"got {names}; expected one optimizer, such as Adam: {{learning_rate: 1.0e-3}}"
+    if training.frozen_layers is not None and not _FROZEN.fullmatch(training.frozen_layers.strip()):
+        yield (
+            ("training", "frozen_layers"),
+            f"got {training.frozen_layers!r}; expected indices and slices of model.layers, such as (0:154) or "
+            "(7:13, 16, -1)",
+        )
+    for section in ("optimizer", "callbacks"):
+        for name, arguments in getattr(training, section).items():
+            for key, value in arguments.items():
+                if isinstance(value, str) and re.match(r"\s*lambda\b", value):
+                    yield (
+                        ("training", section, name, key),
+                        "a Python lambda is code, and code of a configuration is not run; use ReduceLROnPlateau or "
+                        "a schedule: training.optimizer.Adam.learning_rate: {CosineDecay: {}}",
+                    )
+
+
+RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
+    _model_source,
+    _model_name,
+    _model_suffix,
+    _images,
+    _sections,
+    _training,
+)
+
+
+def _list(items: tuple[str, ...]) -> str:
+    return ", ".join(items[:-1]) + " or " + items[-1]

@@ -1,0 +1,206 @@
+"""`model.pretrained`: weights of an earlier training, `imagenet` or a local file, for a network that was just built.
+
+Tensors are matched by layer name where the names agree, else by the order of the layers that have weights; every shape
+is compared. Nothing is loaded silently: the log says how many tensors of how many, none is an error.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stm32pose.errors import ConfigError, UserError
+from stm32pose.models.load import READING_ERRORS, fetch, first_line, is_url, load_model
+from stm32pose.models.mobilenet_v2 import LAST_LAYER
+
+if TYPE_CHECKING:
+    import keras
+
+log = logging.getLogger(__name__)
+
+Tensors = list[np.ndarray]
+IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+IMAGENET_SIDES = (96, 128, 160, 192, 224)
+IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2"
+
+
+def load_pretrained(model: keras.Model, source: str, *, alpha: float = 1.0, where: str = "model.pretrained") -> int:
+    """Loads `source` into `model` in place and returns the number of tensors loaded.
+
+    `source` is `imagenet` (weights of Keras Applications for width `alpha`, downloaded once into Keras' cache) or a
+    local .h5 or .keras file: a classifier or a pose model with the same backbone. One input channel takes the sum of
+    the colour kernels, which sees a grey image as the original sees it in colour. Raises ConfigError or UserError, the
+    latter also when no tensor fits.
+    """
+    imagenet = source.lower() == "imagenet"
+    if not imagenet and is_url(source):
+        raise ConfigError(
+            f"{where}: got {source}, allowed are 'imagenet' and a local .h5 or .keras file; download it first"
+        )
+    file = imagenet_weights(model, alpha, where) if imagenet else Path(source)
+    return transfer(model, read_weights(file, where), "ImageNet" if imagenet else str(source), where)
+
+
+def transfer(model: keras.Model, saved: list[tuple[str, Tensors]], source: str, where: str = "model.pretrained") -> int:
+    """Copies the `saved` layers into `model`, its backbone, then its head if that fits; returns the tensors loaded."""
+    layers = [layer for layer in model.layers if layer.weights]
+    names = [layer.name for layer in model.layers]
+    last = names.index(LAST_LAYER) if LAST_LAYER in names else len(names)
+    backbone = [layer for layer in layers if names.index(layer.name) <= last]
+    head = layers[len(backbone) :]
+    pairs, rest = match(backbone, saved)
+    loaded, total = copy(pairs), sum(len(layer.weights) for layer in backbone)
+    if not loaded:
+        raise UserError(
+            f"{where}: none of the {total} backbone tensors of {model.name} fits {source}; is it the same network, and "
+            "the same alpha?"
+        )
+    log.info("%d of %d backbone tensors from %s", loaded, total, source)
+    if loaded < total:
+        log.warning(
+            "%s: only %d of %d backbone tensors fit %s, the others stay random; is it the same alpha?",
+            where,
+            loaded,
+            total,
+            source,
+        )
+    elif head:
+        head_pairs, _ = match(head, rest)
+        # A head of another network agrees in a tensor or two by chance: only (almost) the whole head is taken.
+        if len(head_pairs) >= len(head) - 2:
+            copied = copy(head_pairs)
+            log.info("%d of %d head tensors from %s", copied, sum(len(layer.weights) for layer in head), source)
+            loaded += copied
+    return loaded
+
+
+def match(
+    layers: list[Any], saved: list[tuple[str, Tensors]]
+) -> tuple[list[tuple[Any, Tensors]], list[tuple[str, Tensors]]]:
+    """Pairs of `layers` and their saved tensors, and the saved layers left over.
+
+    By name when every name is among the saved ones, else in order, up to the first layer whose shapes differ.
+    """
+    by_name = dict(saved)
+    pairs = []
+    if all(layer.name in by_name for layer in layers):
+        for layer in layers:
+            fitted = fit(layer, by_name[layer.name])
+            if fitted is not None:
+                pairs.append((layer, fitted))
+        taken = {layer.name for layer in layers}
+        return pairs, [(name, tensors) for name, tensors in saved if name not in taken]
+    for layer, (_, tensors) in zip(layers, saved, strict=False):
+        fitted = fit(layer, tensors)
+        if fitted is None:
+            break
+        pairs.append((layer, fitted))
+    return pairs, saved[len(pairs) :]
+
+
+def fit(layer: Any, tensors: Tensors) -> Tensors | None:
+    """`tensors` as `layer` wants them, or None where a shape differs; colour kernels are summed for grey input."""
+    wanted = [tuple(weight.shape) for weight in layer.weights]
+    if len(wanted) != len(tensors):
+        return None
+    fitted = []
+    for shape, tensor in zip(wanted, tensors, strict=True):
+        if len(shape) == 4 and shape[2] == 1 and tensor.shape == (*shape[:2], 3, shape[3]):
+            tensor = tensor.sum(axis=2, keepdims=True)
+        if tensor.shape != shape:
+            return None
+        fitted.append(tensor)
+    return fitted
+
+
+def copy(pairs: Iterable[tuple[Any, Tensors]]) -> int:
+    """Sets the weights of each layer; returns the number of tensors."""
+    loaded = 0
+    for layer, tensors in pairs:
+        layer.set_weights(tensors)
+        loaded += len(tensors)
+    return loaded
+
+
+def read_weights(file: Path, where: str = "model.pretrained") -> list[tuple[str, Tensors]]:
+    """Names and tensors of the layers with weights in an .h5 or .keras file, in the order of the network.
+
+    An .h5 is read as it is, its architecture is not needed; Keras 2 and 3, whole models and weights. Raises UserError.
+    """
+    import h5py
+
+    if not file.is_file():
+        raise UserError(f"{where}: no file '{file}'")
+    if file.suffix.lower() == ".keras":
+        model = load_model(file, where=where)
+        return [(layer.name, layer.get_weights()) for layer in model._flatten_layers() if own_weights(layer)]
+    if file.suffix.lower() not in (".h5", ".hdf5") or not h5py.is_hdf5(file):
+        raise UserError(f"{where}: '{file}' is not an .h5 or .keras file; allowed are these and 'imagenet'")
+    try:
+        with h5py.File(file) as content:
+            group: Any = content.get("model_weights", content)
+            if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
+                raise UserError(
+                    f"{where}: '{file}' has weights in the layout of .weights.h5, which does not tell their order; "
+                    "give the whole model, .keras or .h5"
+                )
+            saved = []
+            for name in attribute(group, "layer_names"):
+                layer = group[name]
+                tensors: dict[str, Tensors] = {}
+                for key in attribute(layer, "weight_names"):
+                    # A nested network is one entry here; the first part of a tensor's name tells its own layers apart.
+                    tensors.setdefault(key.rpartition("/")[0] or name, []).append(np.asarray(layer[key]))
+                saved += [(owner.rpartition("/")[2], arrays) for owner, arrays in tensors.items()]
+            return saved
+    except READING_ERRORS as error:
+        raise UserError(f"{where}: '{file}' cannot be read: {first_line(error)}") from error
+
+
+def own_weights(layer: Any) -> bool:
+    """Whether `layer` holds weights itself rather than through layers inside it."""
+    return bool(layer.weights) and not getattr(layer, "layers", None)
+
+
+def attribute(group: Any, name: str) -> list[str]:
+    """The list of names in attribute `name`, which Keras cuts into `name0`, `name1`, ... when it is long."""
+    chunks = [group.attrs[name]] if name in group.attrs else []
+    while f"{name}{len(chunks)}" in group.attrs:
+        chunks.append(group.attrs[f"{name}{len(chunks)}"])
+    return [key.decode() if isinstance(key, bytes) else str(key) for chunk in chunks for key in chunk]
+
+
+def imagenet_weights(model: keras.Model, alpha: float, where: str) -> Path:
+    """The file of Keras Applications' ImageNet weights for `alpha`, the image side nearest to the model's.
+
+    Kept where Keras keeps it (KERAS_HOME or ~/.keras), so that a file already there needs no network.
+    """
+    if LAST_LAYER not in [layer.name for layer in model.layers]:
+        raise ConfigError(f"{where}: got 'imagenet', but {model.name} has no MobileNetV2 backbone; leave this key out")
+    if alpha not in IMAGENET_ALPHAS:
+        raise ConfigError(
+            f"{where}: got 'imagenet' with alpha {alpha}, there are weights for {', '.join(map(str, IMAGENET_ALPHAS))}"
+        )
+    longest = max(model.input_shape[1:3])
+    side = min(IMAGENET_SIDES, key=lambda known: (abs(known - longest), -known))
+    name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{side}_no_top.h5"
+    folder = keras_home() / "models"
+    if (folder / name).is_file():
+        return folder / name
+    try:
+        return fetch(f"{IMAGENET_URL}/{name}", folder, where=where)
+    except UserError as error:
+        raise UserError(
+            f"{error}; without a network put that file into {folder}, or set {where} to a local .h5 or .keras file "
+            "with a MobileNetV2 backbone"
+        ) from error
+
+
+def keras_home() -> Path:
+    """Keras' own folder: $KERAS_HOME or ~/.keras."""
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()

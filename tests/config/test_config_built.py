@@ -1,0 +1,118 @@
+"""What is not built yet is said plainly, and only where a step would use it."""
+
+from __future__ import annotations
+
+import pytest
+
+from stm32pose.config.built import AUGMENTATIONS, LATER_AUGMENTATIONS, LATER_CALLBACKS, check_built, not_built
+from stm32pose.config.load import load_config
+from stm32pose.errors import ConfigError
+
+TRAIN = {
+    "operation_mode": "chain_tqeb",
+    "model": {"model_name": "custom", "input_shape": [64, 64, 3]},
+    "dataset": {"training_path": "x", "keypoints": 17},
+    "benchmarking": {"board": "STM32N6570-DK"},
+}
+FILE = {
+    "operation_mode": "chain_eqe",
+    "model": {"model_path": "m.keras"},
+    "dataset": {"training_path": "x", "keypoints": 17, "prediction_path": "y"},
+    "benchmarking": {"board": "STM32N6570-DK"},
+    "deployment": {"c_project_path": "z", "hardware_setup": {"serie": "STM32N6", "board": "STM32N6570-DK"}},
+}
+
+
+def lines_of(base: dict, **sections) -> list[str]:
+    mapping = {**base}
+    for name, value in sections.items():
+        mapping[name] = {**base.get(name, {}), **value} if isinstance(value, dict) else value
+    return not_built(load_config(mapping, check_paths=False))
+
+
+@pytest.mark.parametrize("base", [TRAIN, FILE])
+def test_what_is_built(base):
+    config = load_config(base, check_paths=False)
+    assert not_built(config) == []
+    check_built(config)
+
+
+@pytest.mark.parametrize(
+    ("base", "sections", "line"),
+    [
+        (FILE, {"operation_mode": "prediction"}, "operation_mode: prediction is not built yet; available: training"),
+        (FILE, {"operation_mode": "chain_qd"}, "operation_mode: deployment is not built yet"),
+        (
+            FILE,
+            {"quantization": {"quantizer": "Onnx_Quantizer"}},
+            "quantization.quantizer: onnx_quantizer is not built yet",
+        ),
+        (FILE, {"quantization": {"quantization_type": "QAT"}}, "quantization.quantization_type: QAT is not built yet"),
+        (FILE, {"quantization": {"operating_mode": "full_auto"}}, "quantization.operating_mode: full_auto is not"),
+        (FILE, {"quantization": {"granularity": "per_tensor", "optimize": True}}, "quantization.optimize: True is not"),
+        (
+            FILE,
+            {"evaluation": {"target": "stedgeai_h7p"}},
+            "evaluation.target: stedgeai_h7p is not built yet; available: host",
+        ),
+        (FILE, {"model": {"model_type": "hand_spe"}}, "model.model_type (3.x: general.model_type): hand_spe is not"),
+        (FILE, {"model": {"model_path": "m.onnx"}}, "quantization of .onnx files is not built yet"),
+        (TRAIN, {"model": {"model_type": "spe"}}, "spe is not built yet; available for training: heatmaps_spe"),
+        (
+            TRAIN,
+            {"benchmarking": {"backend": "cloud"}},
+            "benchmarking.backend: cloud is not built yet; available: estimate",
+        ),
+        (
+            TRAIN,
+            {"tools": {"stedgeai": {"on_cloud": True}}},
+            "tools.stedgeai.on_cloud (3.x: tools.stm32ai.on_cloud): True",
+        ),
+        (
+            TRAIN,
+            {"tools": {"stedgeai": {"path_to_stedgeai": "p"}}},
+            "benchmarking with ST's local program is not built yet",
+        ),
+        (TRAIN, {"data_augmentation": {"random_hue": {}}}, "data_augmentation.random_hue: is not built yet"),
+        (TRAIN, {"training": {"callbacks": {"LRStepDecay": {}}}}, "training.callbacks.LRStepDecay: is not built yet"),
+    ],
+)
+def test_what_is_not_built(base, sections, line):
+    (found,) = lines_of(base, **sections)
+    assert line in found
+
+
+@pytest.mark.parametrize(
+    ("base", "sections"),
+    [
+        (FILE, {"tools": {"stedgeai": {"on_cloud": True, "path_to_stedgeai": "p"}}}),
+        (TRAIN, {"tools": {"stedgeai": {"on_cloud": True}}, "benchmarking": {"backend": "estimate"}}),
+        (TRAIN, {"evaluation": {"target": "host"}, "prediction": {"target": "stedgeai_n6"}}),
+        (FILE, {"data_augmentation": {"random_hue": {}}}),
+        (FILE, {"quantization": {"optimize": True}}),
+        (FILE, {"operation_mode": "evaluation", "quantization": {"quantizer": "onnx_quantizer"}}),
+        (FILE, {"operation_mode": "benchmarking", "model": {"model_type": "yolo_mpe"}}),
+    ],
+)
+def test_what_no_step_uses_is_left_alone(base, sections):
+    assert lines_of(base, **sections) == []
+
+
+def test_the_error_has_a_line_for_each():
+    mapping = {**FILE, "operation_mode": "chain_qpd", "quantization": {"quantizer": "onnx_quantizer"}}
+    with pytest.raises(ConfigError) as caught:
+        check_built(load_config(mapping, check_paths=False))
+    assert len(str(caught.value).splitlines()) == 3
+    assert caught.value.exit_code == 2
+
+
+def test_names_agree_with_the_rooms_that_own_them():
+    from stm32pose.config.rules import MODEL_NAMES
+    from stm32pose.models.build import MODELS
+    from stm32pose.transforms import chain
+
+    assert set(MODEL_NAMES) == set(MODELS)
+    assert set(LATER_AUGMENTATIONS) == set(chain.NOT_BUILT)
+    assert set(AUGMENTATIONS) == {*chain.GEOMETRIC, *chain.COLOURING, chain.RESIZING}
+    assert not {*AUGMENTATIONS} & {*LATER_AUGMENTATIONS}
+    assert len(LATER_CALLBACKS) == 10

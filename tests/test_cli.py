@@ -1,0 +1,252 @@
+"""The command line `stm32pose`: each subcommand, its exit code, and nothing heavy imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stm32pose.cli import main
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("tensorflow", "keras", "mlflow", "onnx", "onnxruntime", "matplotlib", "ai_edge_litert", "faster_coco_eval")
+
+
+def test_help_and_version(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    for command in ("run", "check", "schema", "doctor", "boards", "skeletons", "profile", "data"):
+        assert f"\n    {command}" in text
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.startswith("stm32pose ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["chek"], "no command 'chek'; there are run, check, schema"),
+        (["data", "chek"], "no command 'chek'; there are check, show, synthesize; did you mean 'check'?"),
+        (["check", "x.yaml", "--nopaths"], "did you mean '--no-paths'?"),
+        ([], "required"),
+    ],
+)
+def test_a_wrong_command_line(arguments, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_check(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.yaml").write_text(
+        "operation_mode: evaluation\nmodel: {model_path: m.keras}\ndataset: {test_path: x, keypoints: 17}\n"
+    )
+    (tmp_path / "later.yaml").write_text(
+        "operation_mode: prediction\ngeneral: {model_path: m.keras}\nprediction: {test_files_path: x}\n"
+    )
+    (tmp_path / "bad.yaml").write_text("operation_mode: evaluation\nmodel: {model_type: x}\n")
+    assert main(["check", "--no-paths", "good.yaml"]) == 0
+    assert capsys.readouterr().out == "good.yaml: ok (evaluation: evaluate)\n"
+    assert main(["check", "good.yaml"]) == 2
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[0]
+        .startswith("good.yaml:2: error: model.model_path: m.keras does not exist")
+    )
+    assert main(["check", "--no-paths", "good.yaml", "later.yaml", "bad.yaml", "none.yaml"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "good.yaml: ok (evaluation: evaluate)"
+    assert lines[1].startswith("later.yaml: not built yet: operation_mode: prediction; available: training")
+    assert lines[2].startswith("bad.yaml:2: error: model.model_type: got 'x'; expected heatmaps_spe")
+    assert lines[-1].startswith("none.yaml: error: does not exist")
+    assert main(["check", "--no-paths", "later.yaml"]) == 2
+
+
+def test_schema(capsys):
+    assert main(["schema"]) == 0
+    assert list(yaml.safe_load(capsys.readouterr().out))[:3] == ["operation_mode", "general", "model"]
+
+
+def test_doctor(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    for word in ("Python", "cores", "GPU:", "tensorflow", "stedgeai", "STM32CubeIDE", "STM32_Programmer_CLI"):
+        assert word in text
+    assert "arm-none-eabi-gcc" in text
+    assert "not asked (--cloud)" in text
+
+
+def test_doctor_finds_tools_and_says_where_it_looked(tmp_path, monkeypatch):
+    from stm32pose.commands.doctor import TOOLS, find_tool
+
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    tool = TOOLS[0]
+    for name in tool.variables:
+        monkeypatch.delenv(name, raising=False)
+    found, looked = find_tool(tool)
+    assert found is None
+    assert looked[:2] == ["PATH", "$STEDGEAI_CORE_DIR (not set)"]
+    folder = tmp_path / "STM32Cube/Repository/Packs/STMicroelectronics/X-CUBE-AI/10.0.0/Utilities/linux"
+    folder.mkdir(parents=True)
+    (folder / "stedgeai").write_text("")
+    assert find_tool(tool)[0] == folder / "stedgeai"
+    core = tmp_path / "core"
+    (core / "Utilities" / "linux").mkdir(parents=True)
+    (core / "Utilities" / "linux" / "stedgeai").write_text("")
+    monkeypatch.setenv("STEDGEAI_CORE_DIR", str(core))
+    assert find_tool(tool)[0] == core / "Utilities" / "linux" / "stedgeai"
+    monkeypatch.setenv("STEDGEAI_CORE_DIR", str(folder / "stedgeai"))
+    assert find_tool(tool)[0] == folder / "stedgeai"
+
+
+def test_boards(capsys):
+    assert main(["boards"]) == 0
+    text = capsys.readouterr().out
+    assert "STM32N6570-DK" in text
+    assert "Neural-ART" in text
+    assert main(["boards", "stm32h747i-disco"]) == 0
+    assert "Cortex-M7" in capsys.readouterr().out
+    assert main(["boards", "STM32H747"]) == 2
+    assert capsys.readouterr().err.startswith("benchmarking.board: got 'STM32H747'")
+
+
+def test_skeletons(capsys):
+    assert main(["skeletons"]) == 0
+    text = capsys.readouterr().out
+    for name in ("coco17", "person13", "hand21", "mpii16", "lsp14", "face68"):
+        assert name in text
+    assert main(["skeletons", "person13"]) == 0
+    assert "left_shoulder" in capsys.readouterr().out
+    assert main(["skeletons", "person12"]) == 2
+    assert "did you mean 'person13'?" in capsys.readouterr().err
+    assert main(["skeletons", "--estimate-sigmas", "a.json"]) == 2
+    assert "which skeleton?" in capsys.readouterr().err
+
+
+def test_sigmas_from_repeated_annotations(capsys, tmp_path):
+    def annotate(name: str, shift: float) -> str:
+        document = {
+            "images": [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 100}],
+            "categories": [{"id": 1, "name": "gripper", "keypoints": ["a", "b"]}],
+            "annotations": [
+                {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50], "area": 2500, "iscrowd": 0,
+                 "keypoints": [10 + shift, 10, 2, 40, 40 + shift, 2], "num_keypoints": 2}
+            ],
+        }  # fmt: skip
+        (tmp_path / name).write_text(json.dumps(document))
+        return str(tmp_path / name)
+
+    skeleton = tmp_path / "two.yaml"
+    skeleton.write_text("name: two\ncategory: gripper\nkeypoints: [a, b]\nedges: [[a, b]]\npairs: []\n")
+    files = [annotate("one.json", 0), annotate("other.json", 2)]
+    assert main(["skeletons", str(skeleton), "--estimate-sigmas", *files]) == 0
+    lines = yaml.safe_load(capsys.readouterr().out)
+    # Two annotators 2 pixels apart: half of the squared distance, over an object of 50 pixels.
+    assert lines["sigmas"]["a"] == pytest.approx((2 / 2500) ** 0.5, abs=1e-4)
+
+
+def test_profile(capsys, shared):
+    model = str(shared / "models" / "pose" / "st_movenet_lightning_heatmaps_192_int8_pc.tflite")
+    assert main(["profile", model, "--board", "STM32H747I-DISCO", "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert entry["board"] == "STM32H747I-DISCO"
+    assert entry["how"] == "estimated"
+    assert main(["profile", model]) == 0
+    text = capsys.readouterr().out
+    assert "estimated" in text
+    assert "does not fit" in text
+    assert main(["profile", model, "--board", "nothing"]) == 2
+    assert main(["profile", "nowhere.tflite"]) == 2
+    assert "nowhere.tflite" in capsys.readouterr().err
+
+
+def test_data(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "synthesize", "--out", "poses", "--images", "6", "--size", "96x96", "--seed", "3"]) == 0
+    capsys.readouterr()
+    assert main(["data", "check", "poses", "--keypoints", "13", "--json"]) in (0, 1)
+    found = json.loads(capsys.readouterr().out)
+    assert found["training"]["statistics"]["images"] == 6
+    assert main(["data", "show", "poses", "--skeleton", "person13", "--out", "pictures"]) == 0
+    assert (tmp_path / "pictures" / "training_labels.jpg").stat().st_size > 1000
+
+    (tmp_path / "c.yaml").write_text(
+        "operation_mode: training\n"
+        "model: {model_name: custom, input_shape: [64, 64, 3]}\n"
+        "dataset: {training_path: poses, skeleton: person13}\n"
+        "data_augmentation: {random_flip: {mode: horizontal}}\n"
+    )
+    assert main(["data", "show", "c.yaml", "--out", "pictures"]) == 0
+    assert (tmp_path / "pictures" / "training_augmented.jpg").is_file()
+    capsys.readouterr()
+
+    (tmp_path / "poses" / "pose_00000.txt").write_text("0 0.5 0.5 what\n")
+    assert main(["data", "check", "c.yaml"]) == 1
+    assert "pose_00000.txt:1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data", "check", "."], "which keypoints? give --keypoints K or --skeleton NAME"),
+        (["data", "check", "nowhere", "--keypoints", "17"], "nowhere does not exist"),
+        (["data", "check", "nowhere.yaml"], "nowhere.yaml: does not exist"),
+        (["data", "show", ".", "--keypoints", "12", "--out", "x"], "no shipped skeleton has 12 keypoints"),
+        (["data", "synthesize", "--out", "x", "--size", "big"], "wanted WIDTHxHEIGHT"),
+    ],
+)
+def test_wrong_data(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_run_delegates_to_hydra(tmp_path, shared):
+    model = shared / "models" / "pose" / "st_movenet_lightning_heatmaps_192_int8_pc.tflite"
+    file = tmp_path / "c.yaml"
+    file.write_text(f"operation_mode: benchmarking\nmodel: {{model_path: {model}}}\nbenchmarking: {{board: x}}\n")
+    command = [sys.executable, "-m", "stm32pose.cli", "run", "c.yaml"]
+    options = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120, "check": False}
+    done = subprocess.run(command, **options)
+    assert done.returncode == 2
+    assert "benchmarking.board: got 'x'" in done.stderr
+    assert not (tmp_path / "experiments_outputs").exists()
+    done = subprocess.run([*command, "benchmarking.board=STM32N6570-DK", "hydra.run.dir=out"], **options)
+    assert done.returncode == 0, done.stderr
+    assert {"report.html", "stm32ai_main.log", ".hydra"} <= {item.name for item in (tmp_path / "out").iterdir()}
+    done = subprocess.run([*command, "--cfg", "job"], **options)
+    assert "operation_mode: benchmarking" in done.stdout
+
+
+def test_run_without_a_file(capsys):
+    assert main(["run"]) == 2
+    assert "which configuration?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["check", "--no-paths", "user_config.yaml"], ["schema"], ["doctor"], ["boards"], ["run", "nope.yaml"]],
+)
+def test_nothing_heavy_is_imported(arguments):
+    program = (
+        "import sys\nfrom stm32pose.cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
