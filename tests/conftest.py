@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,3 +22,14 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"real images and models are not here ({folder}); set STM32POSE_SHARED to their folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_log_handlers() -> Iterator[None]:
+    """A test that sets up logging in this process (Hydra, the run folder) leaves no handler behind."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    for handler in [handler for handler in root.handlers if handler not in before]:
+        root.removeHandler(handler)
+    root.setLevel(level)

@@ -83,10 +83,19 @@ def test_a_bad_configuration_is_answered_and_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_key_that_the_file_lacks_needs_no_plus(tmp_path):
+    write(tmp_path, "operation_mode: training\n")
+    shown = run("--config-path", str(tmp_path), "--config-name", "c", "--cfg", "job", "training.epochs=5", cwd=tmp_path)
+    assert "epochs: 5" in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config-name", "c", "training.epochs=5"], "Could not override 'training.epochs'"),
+        (
+            ["--config-name", "c", "training.epoch=5"],
+            "command line: training.epoch: unknown key; did you mean 'epochs'?",
+        ),
         (["--config-name", "c", "a==b"], "Error parsing override 'a==b'"),
         (["--config-name", "d"], "does not exist"),
         (["--config-name", "c", "operation_mode=bench"], "command line: operation_mode: got 'bench'"),

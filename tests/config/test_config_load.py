@@ -227,7 +227,7 @@ def test_overrides_are_not_blamed_on_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.epoch=3", "Could not override 'training.epoch'"),
+        ("training.epoch=3", "command line: training.epoch: unknown key; did you mean 'epochs'?"),
         ("training.epochs==3", "command line: Error parsing override 'training.epochs==3'; write key=value"),
     ],
 )
@@ -237,7 +237,6 @@ def test_overrides_that_do_not_fit(tmp_path, override, message):
     with pytest.raises(ConfigError) as caught:
         load_file(file, [override])
     assert message in str(caught.value)
-    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(

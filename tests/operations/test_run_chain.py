@@ -43,6 +43,7 @@ def settings(people: Path, out: Path, **changes) -> dict:
             "training_path": str(people / "train"),
             "test_path": str(people / "test"),
             "validation_split": 0.2,
+            "quantization_split": 0.5,
         },
         "data_augmentation": {"random_flip": {"mode": "horizontal"}, "random_rotation": {"factor": 0.05}},
         "training": {
@@ -51,7 +52,7 @@ def settings(people: Path, out: Path, **changes) -> dict:
             "optimizer": {"Adam": {"learning_rate": 2e-3}},
             "callbacks": {"EarlyStopping": {"monitor": "val_oks", "patience": 20}},
         },
-        "quantization": {"quantization_split": 0.5},
+        "quantization": {},
         "benchmarking": {"board": "STM32H747I-DISCO"},
         "mlflow": {"uri": str(out / "mlruns")},
         "hydra": {"run": {"dir": str(out / "run")}},

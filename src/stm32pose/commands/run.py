@@ -136,9 +136,9 @@ def prepare_arguments(arguments: Sequence[str], *, folder: Path, name: str) -> l
     unchecked = any(part.split("=")[0] in _UNCHECKED for part in rest)
     if unchecked or given.config_dir or given.config_path.startswith("pkg://"):
         return list(arguments)
-    from stm32pose.config.compose import check_file, compose_file
+    from stm32pose.config.compose import check_file, compose_file, open_overrides
 
-    overrides = [part for part in rest if not part.startswith("-")]
+    given_overrides = [part for part in rest if not part.startswith("-")]
     file_name = given.config_name if given.config_name.endswith(".yaml") else f"{given.config_name}.yaml"
     path = folder / given.config_path / file_name
     relative = not Path(given.config_path).is_absolute()
@@ -147,6 +147,7 @@ def prepare_arguments(arguments: Sequence[str], *, folder: Path, name: str) -> l
         raise ConfigError(f"{path}: does not exist; --config-path starts at {folder}: write --config-path {here}")
     path = tidy(path)
     check_file(path)
+    overrides = open_overrides(path, given_overrides)
     if not given.multirun:
         # Before Hydra makes a run folder, and with exit code 2 for an override that does not fit.
         values = compose_file(path, overrides)
@@ -156,7 +157,7 @@ def prepare_arguments(arguments: Sequence[str], *, folder: Path, name: str) -> l
             with quiet():
                 runnable(values, where=str(path), overrides=overrides)
     # Hydra's parser wants all overrides in one row.
-    flags = [part for part in arguments if part not in overrides]
+    flags = [part for part in arguments if part not in given_overrides]
     return [*flags, *overrides, *_folder_overrides(path, overrides, given.multirun)]
 
 

@@ -26,10 +26,11 @@ def compose_file(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
 
     check_file(path)
+    overrides = open_overrides(path, overrides)
     previous = GlobalHydra.instance().hydra
     try:
         with initialize_config_dir(version_base=None, config_dir=str(path.resolve().parent)):
-            config = compose(config_name=path.name, overrides=list(overrides))
+            config = compose(config_name=path.name, overrides=overrides)
         values = OmegaConf.to_container(config, resolve=False)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(hydra_message(path, error)) from error
@@ -38,6 +39,20 @@ def compose_file(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     finally:
         GlobalHydra.instance().hydra = previous
     return {str(key): value for key, value in values.items()} if isinstance(values, dict) else {}
+
+
+def open_overrides(path: Path, arguments: Iterable[str]) -> list[str]:
+    """Hydra's `key=value` as `++key=value`, so that keys which the file leaves to their defaults need no plus.
+
+    The schema refuses unknown keys anyway, with a better message. A file with a defaults list keeps Hydra's own rules
+    (there `key=value` may choose a file), and so do `hydra.*`, flags and what has a prefix already.
+    """
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    arguments = list(arguments)
+    if not isinstance(content, dict) or "defaults" in content:
+        return arguments
+    plain = [part[:1] not in "+~-" and "=" in part and not part.startswith("hydra.") for part in arguments]
+    return [f"++{part}" if is_plain else part for part, is_plain in zip(arguments, plain, strict=True)]
 
 
 def check_file(path: Path) -> None:
@@ -71,9 +86,8 @@ def read_mapping(path: Path) -> dict[str, Any] | None:
 def hydra_message(path: Path, error: Exception) -> str:
     """Hydra's message on one line, with the file in front."""
     if type(error).__name__ == "OverrideParseException":
-        return (
-            f"command line: {str(error).split(chr(10))[0]}; write key=value, with quotes around blanks: 'key=\"a b\"'"
-        )
+        first = str(error).split("\n")[0].replace("'++", "'")
+        return f"command line: {first}; write key=value, with quotes around blanks: 'key=\"a b\"'"
     parts = [" ".join(str(error).split())]
     if error.__cause__ is not None:
         first = str(error.__cause__).strip().split("\n")[0]

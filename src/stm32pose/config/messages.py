@@ -94,14 +94,12 @@ def unknown_key(path: KeyPath) -> str:
     if section is None:
         return "unknown key"
     known = list(section.model_fields)
-    near = did_you_mean(path[-1], known)
-    if not near:
-        homes = [
-            f"{name}.{path[-1]}"
-            for name in Config.model_fields
-            if (other := section_at(Config, (name,))) is not None and path[-1] in other.model_fields
-        ]
-        near = f"; it belongs to {' or '.join(homes)}" if homes else ""
+    homes = [
+        f"{name}.{path[-1]}"
+        for name in Config.model_fields
+        if (other := section_at(Config, (name,))) is not None and path[-1] in other.model_fields
+    ]
+    near = f"; it belongs to {' or '.join(homes)}" if homes else did_you_mean(path[-1], known)
     return f"unknown key{near or '; known here: ' + ', '.join(known)}"
 
 

@@ -20,8 +20,9 @@ from stm32pose.config.target_sections import (
 )
 from stm32pose.errors import did_you_mean
 
+# Letters of each service; training ends with an evaluation of the best model, as in ST's releases.
 MODES = {
-    "training": "t",
+    "training": "te",
     "evaluation": "e",
     "quantization": "q",
     "benchmarking": "b",

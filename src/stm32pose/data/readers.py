@@ -113,7 +113,7 @@ def scan_samples(
     return samples, problems
 
 
-def read_images(images: Path, skeleton: Skeleton, *, annotations: Path | None = None, where: str) -> list[Sample]:
+def read_images(images: Path, *, annotations: Path | None = None, where: str, keypoints: int = 0) -> list[Sample]:
     """The images of a folder without their labels, for calibration; with `annotations` (JSON), those that it lists.
 
     Raises:
@@ -136,7 +136,7 @@ def read_images(images: Path, skeleton: Skeleton, *, annotations: Path | None = 
         Sample(
             image=path,
             size=image_size(path),
-            keypoints=np.zeros((0, skeleton.count, 3), np.float32),
+            keypoints=np.zeros((0, keypoints, 3), np.float32),
             boxes=np.zeros((0, 4), np.float32),
             areas=none,
             crowd=none.astype(bool),

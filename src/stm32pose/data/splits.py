@@ -98,6 +98,22 @@ def make_splits(dataset: Dataset, skeleton: Skeleton, needs: Iterable[str]) -> S
     return splits
 
 
+def unlabelled_splits(dataset: Dataset) -> Splits:
+    """Calibration images alone, labels unread: `quantization_path`, else the images of `training_path`.
+
+    Raises:
+        ConfigError: neither path is given.
+        UserError: no folder, no image, or an unreadable one.
+    """
+    name = "quantization" if dataset.quantization_path else "training"
+    folder, listed = getattr(dataset, f"{name}_path"), getattr(dataset, f"{name}_annotations")
+    if not folder:
+        raise ConfigError("dataset.quantization_path: missing; wanted a folder of images to calibrate on")
+    where = f"dataset.{name}_path"
+    samples = read_images(Path(folder), annotations=Path(listed) if listed else None, where=where)
+    return Splits(quantization=samples, sources={"quantization": where}, seed=dataset.seed)
+
+
 def evaluation_set(splits: Splits) -> tuple[str, list[Sample]]:
     """("test", its samples), else ("validation", its samples); never the training set.
 
@@ -162,7 +178,10 @@ def _add_quantization(splits: Splits, dataset: Dataset, skeleton: Skeleton) -> N
         listed = dataset.quantization_annotations
         folder = Path(dataset.quantization_path)
         splits.quantization = read_images(
-            folder, skeleton, annotations=Path(listed) if listed else None, where="dataset.quantization_path"
+            folder,
+            annotations=Path(listed) if listed else None,
+            where="dataset.quantization_path",
+            keypoints=skeleton.count,
         )
         held_out = set(same_as(splits.validation + splits.test, splits.quantization))
         if held_out and _same_folder(dataset.quantization_path, dataset.training_path):

@@ -68,14 +68,21 @@ class Artifacts:
         got = f"got {self.latest}" if self.models else "missing"
         raise ConfigError(f"model.model_path: {got}; quantization needs a float model (.keras or .h5)")
 
-    def data(self) -> tuple[Skeleton, Splits]:
-        """Skeleton and sets. ConfigError: the configuration names no images."""
-        if self.skeleton is None or self.splits is None:
+    def images(self) -> Splits:
+        """The sets of images. ConfigError: the configuration names none."""
+        if self.splits is None:
             raise ConfigError(
                 "dataset: no images are given; set dataset.training_path, validation_path or test_path "
                 "(quantization can also use quantization_path)"
             )
-        return self.skeleton, self.splits
+        return self.splits
+
+    def labelled(self) -> tuple[Skeleton, Splits]:
+        """Skeleton and sets of labelled images. ConfigError: the configuration names none."""
+        splits = self.images()
+        if self.skeleton is None:
+            raise ConfigError("dataset.keypoints: missing; this step reads labels, so it needs keypoints or a skeleton")
+        return self.skeleton, splits
 
     def with_model(self, path: Path) -> Artifacts:
         return replace(self, models=(*self.models, path))

@@ -43,7 +43,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     from stm32pose.reporting.figures import keypoint_chart
     from stm32pose.reporting.pictures import example_pictures
 
-    skeleton, splits = artifacts.data()
+    skeleton, splits = artifacts.labelled()
     set_name, samples = evaluation_set(splits)
     rescaling = (config.preprocessing.rescaling.scale, config.preprocessing.rescaling.offset)
     measured = []

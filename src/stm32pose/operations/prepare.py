@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stm32pose.config.schema import Config
 from stm32pose.errors import ConfigError
 from stm32pose.operations.artifacts import Artifacts
 from stm32pose.reporting.run import Run
+
+if TYPE_CHECKING:
+    from stm32pose.data.splits import Splits
+    from stm32pose.skeletons.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +52,13 @@ def model_file(path: str, run: Run) -> Path:
 def _with_data(config: Config, run: Run, artifacts: Artifacts, needs: set[str]) -> Artifacts:
     from dataclasses import replace
 
-    from stm32pose.data.splits import make_splits, splits_manifest
+    from stm32pose.data.splits import make_splits, splits_manifest, unlabelled_splits
     from stm32pose.skeletons.skeleton import resolve_skeleton
 
-    skeleton = resolve_skeleton(config.dataset)
+    labels = needs != {"quantization"} or config.dataset.skeleton or config.dataset.keypoints
+    skeleton = resolve_skeleton(config.dataset) if labels else None
+    splits = make_splits(config.dataset, skeleton, needs) if skeleton else unlabelled_splits(config.dataset)
     resumed = config.training.resume_training_from if config.training else None
-    splits = make_splits(config.dataset, skeleton, needs)
     if resumed and "train" in config.steps:
         from stm32pose.training.resume import load_resume, resumed_splits
 
@@ -66,7 +71,7 @@ def _with_data(config: Config, run: Run, artifacts: Artifacts, needs: set[str]) 
     return replace(artifacts, skeleton=skeleton, splits=splits)
 
 
-def dataset_summary(config: Config, skeleton, splits) -> dict[str, Any]:
+def dataset_summary(config: Config, skeleton: Skeleton | None, splits: Splits) -> dict[str, Any]:
     """What the report says of the data."""
     sets = {}
     for name in ("training", "validation", "test", "quantization"):
@@ -79,10 +84,10 @@ def dataset_summary(config: Config, skeleton, splits) -> dict[str, Any]:
             }
     return {
         "name": config.dataset.dataset_name,
-        "skeleton": skeleton.name,
-        "keypoints": skeleton.count,
-        "sigmas": skeleton.sigmas_source,
-        "sigmas_published": skeleton.sigmas_published,
+        "skeleton": skeleton.name if skeleton else None,
+        "keypoints": skeleton.count if skeleton else None,
+        "sigmas": skeleton.sigmas_source if skeleton else None,
+        "sigmas_published": skeleton.sigmas_published if skeleton else None,
         "sets": sets,
         "seed": splits.seed,
     }

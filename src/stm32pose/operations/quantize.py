@@ -25,14 +25,14 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     from stm32pose.quantization.tflite import quantize_tflite
 
     section = needed(config.quantization, "quantization")
-    skeleton, splits = artifacts.data()
+    skeleton, splits = artifacts.skeleton, artifacts.images()
     model = load_model(artifacts.float_model)
     shape = input_shape(model)
     codec = make_codec(
         config.model.model_type,
         input_shape=shape,
         output_shapes=[tuple(output.shape[1:]) for output in model.outputs],
-        keypoints=skeleton.count,
+        keypoints=skeleton.count if skeleton else int(model.outputs[0].shape[-1]),
         heatmap=config.training.heatmap if config.training else Heatmap(),
         activation=config.model.final_activation,
         decode=config.postprocessing.decode,
@@ -61,7 +61,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
             destination=run.path(folder, "quantized_model.tflite"),
             metadata={
                 "codec": codec.describe(),
-                "skeleton": {"name": skeleton.name, "keypoints": list(skeleton.keypoints)},
+                "skeleton": {"name": skeleton.name, "keypoints": list(skeleton.keypoints)} if skeleton else None,
                 "rescaling": rescaling.model_dump(),
                 "calibration_set": splits.sources.get("quantization", ""),
                 "float_model": run.relative(artifacts.float_model),

@@ -32,7 +32,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     from stm32pose.training.runtime import prepare_runtime
 
     section = needed(config.training, "training")
-    skeleton, splits = artifacts.data()
+    skeleton, splits = artifacts.labelled()
     prepare_runtime(config)
     resume = load_resume(Path(section.resume_training_from)) if section.resume_training_from else None
     model = start_model(config, run, skeleton, resume)
