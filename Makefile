@@ -15,8 +15,8 @@ install: .venv/.installed
 	touch $@
 
 demo: install
-	$(BIN)/python -m stm32pose.data.synthetic --out $(DATA)/train --images 1000 --skeleton person13 --seed 1
-	$(BIN)/python -m stm32pose.data.synthetic --out $(DATA)/test --images 200 --skeleton person13 --seed 2
+	$(BIN)/stm32pose data synthesize --out $(DATA)/train --images 1000 --skeleton person13 --seed 1 --size 256x256 --yaw 75
+	$(BIN)/stm32pose data synthesize --out $(DATA)/test --images 200 --skeleton person13 --seed 2 --size 256x256 --yaw 75
 	$(BIN)/python stm32ai_main.py --config-path ./config_file_examples/ --config-name demo.yaml
 
 test: install

@@ -69,6 +69,17 @@ def test_check(capsys, tmp_path, monkeypatch):
     assert lines[1].startswith("later.yaml: not built yet: operation_mode: prediction; available: training")
     assert lines[2].startswith("bad.yaml:2: error: model.model_type: got 'x'; expected heatmaps_spe")
     assert lines[-1].startswith("none.yaml: error: does not exist")
+    (tmp_path / "empty.yaml").write_text("operation_mode: chain_tep\n")
+    assert main(["check", "empty.yaml"]) == 2
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("empty.yaml: not built yet: operation_mode: prediction; available: training")
+    with (tmp_path / "good.yaml").open("a") as file:
+        file.write("evaluation: {profile: profile_O1}\n")
+    assert main(["check", "--no-paths", "good.yaml"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "good.yaml: ok (evaluation: evaluate)",
+        "good.yaml: note: evaluation.profile: no effect on the host",
+    ]
     assert main(["check", "--no-paths", "later.yaml"]) == 2
 
 
@@ -173,6 +184,71 @@ def test_profile(capsys, shared):
     assert "nowhere.tflite" in capsys.readouterr().err
 
 
+def test_profile_of_a_configuration(capsys, tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "operation_mode: training\nmodel: {model_name: custom, input_shape: [64, 64, 3]}\n"
+        "dataset: {skeleton: person13, training_path: x}\n"
+    )
+    assert main(["profile", str(file), "--board", "STM32N6570-DK", "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert entry["macs"] > 0
+    file.write_text("operation_mode: benchmarking\nmodel: {model_path: gone.tflite}\nbenchmarking: {board: x}\n")
+    assert main(["profile", str(file)]) == 2
+    assert "no such file: gone.tflite" in capsys.readouterr().err
+
+
+def test_synthesize_as_the_readme_has_it(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = "data synthesize --out datasets/synthetic_poses/train --images 3 --skeleton person13 --seed 1"
+    assert main([*command.split(), "--size", "256x256"]) == 0
+    assert len(list((tmp_path / "datasets" / "synthetic_poses" / "train").glob("*.jpg"))) == 3
+
+
+def test_a_folder_whose_images_lie_below_and_whose_labels_name_a_skeleton(capsys, tmp_path, monkeypatch):
+    from stm32pose.skeletons.skeleton import load_skeleton
+
+    monkeypatch.chdir(tmp_path)
+    command = "data synthesize --out set/images --images 3 --skeleton person13 --format coco --size 96x96"
+    assert main(command.split()) == 0
+    (tmp_path / "set" / "images" / "annotations.json").rename(tmp_path / "set" / "labels.json")
+    capsys.readouterr()
+    assert main(["data", "check", "set", "--json"]) == 0
+    said = capsys.readouterr()
+    joints = json.loads(said.out)["training"]["statistics"]["keypoints"]
+    assert tuple(joints) == load_skeleton("person13").keypoints
+    assert "those of set/images are taken" in said.err
+    assert "the labels name the 13 joints of the skeleton person13" in said.err
+    assert main(["data", "show", "set"]) == 0
+    assert "data_show/training_labels.jpg: 3 images" in capsys.readouterr().out
+    assert (tmp_path / "data_show" / "training_labels.jpg").is_file()
+
+    document = json.loads((tmp_path / "set" / "labels.json").read_text())
+    document["categories"][0]["keypoints"][0] = "hat"
+    (tmp_path / "set" / "labels.json").write_text(json.dumps(document))
+    assert main(["data", "check", "set"]) == 2
+    assert "set: which keypoints? (the labels name hat, " in capsys.readouterr().err
+
+
+def test_messages_of_a_folder_speak_of_its_flags(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for flags in ([], ["--keypoints", "17"]):
+        assert main(["data", "check", "empty", *flags]) == 1
+        assert capsys.readouterr().err.splitlines()[-1].startswith("empty: no image in empty")
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "a.jpg").write_bytes(b"")
+    assert main(["data", "check", "some"]) == 2
+    message = (
+        "some: which keypoints? Give --keypoints K, their number, or --skeleton NAME, one of `stm32pose skeletons`"
+    )
+    assert message in capsys.readouterr().err
+    assert main(["data", "check", "empty", "--keypoints", "12"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("--keypoints: no shipped skeleton has 12 keypoints")
+    assert "dataset." not in error
+
+
 def test_data(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["data", "synthesize", "--out", "poses", "--images", "6", "--size", "96x96", "--seed", "3"]) == 0
@@ -201,7 +277,6 @@ def test_data(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["data", "check", "."], "which keypoints? give --keypoints K or --skeleton NAME"),
         (["data", "check", "nowhere", "--keypoints", "17"], "nowhere does not exist"),
         (["data", "check", "nowhere.yaml"], "nowhere.yaml: does not exist"),
         (["data", "show", ".", "--keypoints", "12", "--out", "x"], "no shipped skeleton has 12 keypoints"),

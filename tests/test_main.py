@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from stm32pose.commands.run import CLAIM, INTERRUPTED, claim_folder, prepare_arguments, run_hydra
+from stm32pose.commands.run import CLAIM, INTERRUPTED, claim_folder, prepare_arguments, run_hydra, take_folder
 from stm32pose.errors import ConfigError, UserError
 
 ROOT = Path(__file__).parent.parent
@@ -151,6 +152,48 @@ def test_hydras_run_folder_and_a_second_run_beside_it(tmp_path, shared):
     assert (tmp_path / "out_2" / ".hydra" / "config.yaml").is_file()
     overrides = (tmp_path / "out" / ".hydra" / "hydra.yaml").read_text()
     assert "hydra.run.dir=out_2" not in overrides
+
+
+def test_two_runs_at_once_with_one_run_folder(tmp_path, shared):
+    model = shared / "models" / "pose" / "st_movenet_lightning_heatmaps_192_int8_pc.tflite"
+    write(tmp_path, BENCHMARK.format(model=model) + "hydra:\n  run:\n    dir: it's ${now:%Y} x\n")
+    command = [sys.executable, str(MAIN), "-cp", str(tmp_path), "-cn", "c"]
+    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [one.wait(timeout=120) for one in both] == [0, 0]
+    folders = sorted(tmp_path.glob("it's*"))
+    assert [folder.name.replace(folders[0].name, "") for folder in folders] == ["", "_2"]
+    for folder in folders:
+        # Hydra's own files are in the folder of their run.
+        settings = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())
+        assert settings["hydra"]["runtime"]["output_dir"] == str(folder)
+        assert (folder / "results.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["hydra.run.dir={file}/run"], ["hydra.run.dir={file}/${{hydra.job.name}}"], ["-m", "hydra.sweep.dir={file}/all"]],
+)
+def test_a_run_folder_that_cannot_be_made(tmp_path, arguments, shared):
+    model = shared / "models" / "pose" / "st_movenet_lightning_heatmaps_192_int8_pc.tflite"
+    file = write(tmp_path, BENCHMARK.format(model=model))
+    arguments = [part.format(file=file) for part in arguments]
+    done = run("-cp", str(tmp_path), "-cn", "c", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(str(file))
+    assert "Not a directory" in line or "a file has that name" in line
+    assert list(tmp_path.iterdir()) == [file]
+    assert "Traceback" in run("-cp", str(tmp_path), "-cn", "c", *arguments, cwd=tmp_path, HYDRA_FULL_ERROR="1").stderr
+
+
+def test_a_claimed_folder_is_given_back_where_no_run_begins(tmp_path):
+    file = write(tmp_path, "operation_mode: training\n")
+    folder = take_folder(file, [f"hydra.run.dir={tmp_path / 'out'}"])
+    assert folder == tmp_path / "out"
+    assert run_hydra(lambda: None, [], []) == 0
+    assert list(tmp_path.iterdir()) == [file]
+    assert take_folder(file, ["hydra.run.dir=${hydra.job.name}"]) is None
+    assert take_folder(file, ["hydra.mode=MULTIRUN", "hydra.run.dir=x"]) is None
 
 
 def test_a_run_that_fails_has_no_stack_trace_unless_asked(tmp_path):

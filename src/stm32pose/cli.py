@@ -16,7 +16,7 @@ examples:
   stm32pose run config_file_examples/demo.yaml training.epochs=3
   stm32pose check config_file_examples/*.yaml
   stm32pose profile model.tflite --board STM32H747I-DISCO
-  stm32pose data show datasets/mine --keypoints 17 --out pictures
+  stm32pose data show datasets/mine --keypoints 17
 
 environment: STM32POSE_TRACE=1 shows the stack trace of an error
 exit codes: 0 done, 1 failed, 2 wrong configuration or command line, 130 stopped by Ctrl-C
@@ -98,7 +98,12 @@ def build_parser() -> argparse.ArgumentParser:
     skeletons.set_defaults(command=_skeletons)
 
     profile = commands.add_parser("profile", help="what a model costs on a board, and whether it fits")
-    profile.add_argument("model", type=Path, help=".tflite, .keras, .h5 or .onnx file; a float model is priced as int8")
+    profile.add_argument(
+        "model",
+        type=Path,
+        help=".tflite, .keras, .h5 or .onnx file; a float model is priced as int8; "
+        "of a configuration's YAML the model it names, untrained",
+    )
     profile.add_argument("--board", action="append", metavar="B", help="a board's name or YAML; absent: all boards")
     profile.add_argument("--json", action="store_true", help="figures for programs, in bytes and milliseconds")
     profile.set_defaults(command=_profile)
@@ -125,8 +130,17 @@ def _add_data(commands) -> None:
     check.add_argument("--json", action="store_true", help="for programs")
     check.set_defaults(command=_data_check)
 
-    show = actions.add_parser("show", parents=[source], help="mosaics of labelled and of augmented images")
-    show.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    show = actions.add_parser(
+        "show",
+        parents=[source],
+        help="mosaics of labelled images, and of augmented ones",
+        description="Draw labels into images: DIR/training_labels.jpg and so on, one mosaic a set. Of a "
+        "configuration with data_augmentation also DIR/training_augmented.jpg, training images as the network sees "
+        "them; a folder alone says nothing of augmentation.",
+    )
+    show.add_argument(
+        "--out", type=Path, default=Path("data_show"), metavar="DIR", help="folder for the pictures (./data_show)"
+    )
     show.set_defaults(command=_data_show)
 
     made = actions.add_parser("synthesize", help="make images of drawn people with exact labels")
@@ -136,6 +150,7 @@ def _add_data(commands) -> None:
     made.add_argument("--seed", type=int, default=1, help="another seed, other images (1)")
     made.add_argument("--size", default="320x240", metavar="WxH", help="in pixels (320x240)")
     made.add_argument("--format", default="yolo", help="yolo or coco (yolo)")
+    made.add_argument("--yaw", type=float, default=180.0, metavar="DEG", help="most turn from facing the camera (180)")
     made.set_defaults(command=_data_synthesize)
 
 
@@ -197,6 +212,7 @@ def _data_synthesize(given: argparse.Namespace) -> int:
         [
             *("--out", str(given.out), "--images", str(given.images), "--skeleton", given.skeleton),
             *("--seed", str(given.seed), "--size", given.size, "--format", given.format),
+            *("--yaw", str(given.yaw)),
         ]
     )
 

@@ -65,6 +65,8 @@ def test_data_sheet_figures() -> None:
 def test_unknown_board() -> None:
     with pytest.raises(ConfigError, match="did you mean 'STM32H747I-DISCO'"):
         load_board("STM32H747-DISCO")
+    with pytest.raises(ConfigError, match="did you mean 'STM32N6570-DK'"):  # not its alias STM32N6570DK
+        load_board("STM32N6570D")
 
 
 def test_own_board(tmp_path: Path) -> None:

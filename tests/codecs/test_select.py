@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stm32pose.codecs.heatmap import HeatmapCodec
 from stm32pose.codecs.keypoints import KeypointsCodec
-from stm32pose.codecs.select import make_codec, recognise
+from stm32pose.codecs.select import codec_from_description, make_codec, recognise
 from stm32pose.config.model_sections import Heatmap
 from stm32pose.errors import ConfigError
 
@@ -28,6 +28,45 @@ def test_heat_maps():
     assert isinstance(codec, HeatmapCodec)
     assert (codec.map_shape, codec.sigma, codec.target) == ((48, 48), 2.0, "one_pixel")
     assert (codec.activation, codec.decoding) == ("softmax", "quarter")
+
+
+@pytest.mark.parametrize("target", ["gaussian", "one_pixel"])
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax", "empty"])
+def test_heat_maps_come_back_from_their_description(activation, target):
+    codec = HeatmapCodec((96, 64), (24, 32), 5, target=target, sigma=2.5, activation=activation, decode="quarter")
+    described = json.loads(json.dumps(codec.describe()))
+    again = codec_from_description(described)
+    assert isinstance(again, HeatmapCodec)
+    assert vars(again) == vars(codec)
+    points = np.random.default_rng(1).uniform(10, 50, (2, 1, 5, 3)).astype(np.float32)
+    np.testing.assert_array_equal(again.encode(points)[0], codec.encode(points)[0])
+    other = codec_from_description(described, decode="argmax")
+    assert vars(other) == {**vars(codec), "decoding": "argmax"}
+
+
+def test_direct_keypoints_come_back_from_their_description():
+    codec = KeypointsCodec((96, 64), 17)
+    again = codec_from_description(json.loads(json.dumps(codec.describe())), decode="dark")
+    assert isinstance(again, KeypointsCodec)
+    assert vars(again) == vars(codec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "boxes"}, "kind 'boxes'; allowed: heatmaps, keypoints"),
+        ({"map_shape": None}, "cannot be"),
+        ({"sigma_cells": -1}, "impossible codec"),
+        ({"activation": "relu"}, "activation: got 'relu'"),
+    ],
+)
+def test_a_description_that_cannot_be_is_refused(changes, message):
+    described = HeatmapCodec((96, 64), (24, 16), 5).describe()
+    with pytest.raises(ConfigError, match=message):
+        codec_from_description(described | changes)
+    described.pop("sigma_cells")
+    with pytest.raises(ConfigError, match="lacks 'sigma_cells'"):
+        codec_from_description(described)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 17, 3), (1, 17, 3)])

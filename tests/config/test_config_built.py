@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from stm32pose.config.built import AUGMENTATIONS, LATER_AUGMENTATIONS, LATER_CALLBACKS, check_built, not_built
+from stm32pose.config.built import (
+    AUGMENTATIONS,
+    LATER_AUGMENTATIONS,
+    LATER_CALLBACKS,
+    check_built,
+    not_built,
+    not_built_mode,
+)
+from stm32pose.config.idle import idle_notes
 from stm32pose.config.load import load_config
 from stm32pose.errors import ConfigError
 
@@ -73,6 +81,7 @@ def test_what_is_built(base):
             {"tools": {"stedgeai": {"path_to_stedgeai": "p"}}},
             "benchmarking with ST's local program is not built yet",
         ),
+        (FILE, {"postprocessing": {"plot_metrics": True}}, "postprocessing.plot_metrics: True is not built yet"),
         (TRAIN, {"data_augmentation": {"random_hue": {}}}, "data_augmentation.random_hue: is not built yet"),
         (TRAIN, {"training": {"callbacks": {"LRStepDecay": {}}}}, "training.callbacks.LRStepDecay: is not built yet"),
     ],
@@ -104,6 +113,69 @@ def test_the_error_has_a_line_for_each():
         check_built(load_config(mapping, check_paths=False))
     assert len(str(caught.value).splitlines()) == 3
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("mode", ["prediction", "deployment", "chain_td", "chain_tep", "Chain_QD"])
+def test_a_mode_that_is_not_built_needs_nothing_else(mode):
+    from stm32pose.commands.validate import runnable
+
+    with pytest.raises(ConfigError) as caught:
+        runnable({"operation_mode": mode})
+    (line,) = str(caught.value).splitlines()
+    service = "prediction" if mode in ("prediction", "chain_tep") else "deployment"
+    assert line.startswith(f"operation_mode: {service} is not built yet; available: training")
+
+
+@pytest.mark.parametrize("mode", [None, 3, "trainin", "training", "benchmark", "chain_tqeb"])
+def test_other_modes_are_left_to_the_rules(mode):
+    assert not_built_mode({"operation_mode": mode}) == []
+
+
+@pytest.mark.parametrize("mode", ["predicton", "deploymnt", "chain_qdx"])
+def test_no_mode_is_proposed_that_is_not_built(mode):
+    with pytest.raises(ConfigError) as caught:
+        load_config({**FILE, "operation_mode": mode}, check_paths=False)
+    assert not {"'prediction'", "'deployment'", "'chain_qd'"} & set(str(caught.value).replace("?", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("sections", "note"),
+    [
+        ({}, None),
+        (
+            {"evaluation": {"profile": "profile_O1", "output_chpos": "chfirst"}},
+            "evaluation.profile, evaluation.output_chpos: no effect on the host",
+        ),
+        (
+            {"quantization": {"extra_options": "calib_moving_average", "target_opset": 21}},
+            "quantization.extra_options, quantization.target_opset: no effect with TFlite_converter",
+        ),
+        (
+            {"quantization": {"onnx_quant_parameters": {"weightType": "Int4"}}},
+            "quantization.onnx_quant_parameters.weightType: no effect with TFlite_converter",
+        ),
+        ({"quantization": {"op_types_to_quantize": None, "target_opset": 17}}, None),
+        (
+            {"operation_mode": "benchmarking", "tools": {"stedgeai": {"optimization": "time"}}},
+            "tools.stedgeai.optimization: no effect on an estimate",
+        ),
+        ({"operation_mode": "quantization", "evaluation": {"profile": "profile_O1"}}, None),
+    ],
+)
+def test_what_has_no_effect_is_noted(sections, note):
+    config = load_config({**FILE, **sections}, check_paths=False)
+    assert idle_notes(config) == ([note] if note else [])
+    assert not_built(config) == []
+
+
+def test_keys_of_the_notes_exist():
+    from stm32pose.config.describe import field_at
+    from stm32pose.config.idle import IDLE
+    from stm32pose.config.schema import Config
+
+    for row in IDLE:
+        for key in row.keys:
+            assert field_at(Config, tuple(key.split("."))) is not None, key
 
 
 def test_names_agree_with_the_rooms_that_own_them():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 
 import pytest
 
 from stm32pose.config.load import load_config, load_file
+from stm32pose.config.suffixes import model_kind
 from stm32pose.errors import ConfigError
 
 BASE = {
@@ -71,6 +73,16 @@ def test_the_base_is_right():
         ("training.callbacks", ["EarlyStopping"], "got ['EarlyStopping']; expected names with their arguments"),
         ("training.frozen_layers", "first ten", "expected indices and slices of model.layers, such as (0:154)"),
         ("training.dropout", "yes", "got 'yes'; expected a number >= 0 and <= 1 or null"),
+        ("training.trained_model_path", "out/model", "the name of a model file ends in .keras or .h5"),
+        ("training.trained_model_path", "out/model.tflite", "the name of a model file ends in .keras or .h5"),
+        ("training.trained_model_path", "M.KERAS", "the name of a model file ends in .keras or .h5"),
+        ("general.saved_models_dir", "/abs", "got '/abs'; expected a name inside the run folder"),
+        ("general.logs_dir", "../logs", "got '../logs'; expected a name inside the run folder"),
+        ("quantization.export_dir", "../../x", "expected a name inside the run folder, without a leading / and .."),
+        ("quantization.export_dir", "a\\..\\..\\x", "expected a name inside the run folder"),
+        ("quantization.export_dir", "C:x", "expected a name inside the run folder"),
+        ("evaluation.npy_in_name", "../../x", "expected a name inside the run folder"),
+        ("evaluation.npy_out_name", "/x", "expected a name inside the run folder"),
         ("general.display_figures", "maybe", "got 'maybe'; expected true or false"),
         ("general.project_name", True, "got true; expected text"),
         ("dataset.class_names", {"a": 1}, "expected a list, each item text"),
@@ -102,6 +114,60 @@ def test_two_models():
     assert line.startswith("model.model_path: training starts from one model")
     (line,) = lines_of({"model.model_path": "m.h5", "operation_mode": "chain_tqe", "model.model_name": "custom"})
     assert "keep one of them" in line
+
+
+def test_names_inside_the_run_folder():
+    mapping = {**BASE, "general": {"logs_dir": "logs/all", "saved_models_dir": "./models..x"}}
+    assert load_config(mapping, check_paths=False).general.logs_dir == "logs/all"
+
+
+def test_squared_error_of_logits():
+    (line,) = lines_of({"model.final_activation": "empty", "training.loss": "mse"})
+    assert line.startswith("training.loss: got 'mse' with model.final_activation: empty")
+    assert line.endswith("expected auto or cross_entropy")
+    for loss in ("auto", "cross_entropy"):
+        mapping = {**BASE, "model": {**BASE["model"], "final_activation": "linear"}, "training": {"loss": loss}}
+        training = load_config(mapping, check_paths=False).training
+        assert training is not None
+        assert training.loss == loss
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("MODEL.KERAS", "keras"),
+        ("a/m.H5", "keras"),
+        (Path("m.TfLite"), "tflite"),
+        ("https://x.org/m.onnx?raw=true", "onnx"),
+        ("C:\\a.b\\m", None),
+        ("m.pt", None),
+    ],
+)
+def test_kinds_of_model_files(name, kind):
+    assert model_kind(name) == kind
+
+
+def test_where_the_trained_model_goes(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "file").write_text("")
+    mapping = copy.deepcopy(BASE)
+    mapping["dataset"]["training_path"] = str(tmp_path / "images")
+
+    def problem(path: Path) -> str:
+        mapping["training"] = {"trained_model_path": str(path)}
+        try:
+            load_config(mapping)
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    assert problem(tmp_path / "new" / "deep" / "m.keras") == ""
+    assert f"cannot be written ({tmp_path / 'file'} is a file)" in problem(tmp_path / "file" / "m.keras")
+    (tmp_path / "folder.h5").mkdir()
+    assert "is a folder; the name of a file is needed" in problem(tmp_path / "folder.h5")
+    assert "cannot be written (/proc is not yours to write in)" in problem(Path("/proc/x/m.keras")) or os.access(
+        "/proc", os.W_OK
+    )
 
 
 def test_resuming_brings_its_own_model():

@@ -130,6 +130,39 @@ def test_images_not_there_and_not_listed(folder):
     assert "unlisted.png" in problems[1].message
 
 
+@pytest.mark.parametrize(
+    "name", ["../secret.jpg", "sub/../../secret.jpg", "..\\secret.jpg", "ABSOLUTE", "C:\\secret.jpg"]
+)
+def test_a_name_that_leaves_the_folder_is_refused(folder, name):
+    images, _, document = folder
+    secret = images.parent / "secret.jpg"
+    write_picture(secret)
+    (images / "sub").mkdir()
+    document["images"].append({"id": 77, "file_name": name.replace("ABSOLUTE", str(secret)), "height": 4, "width": 4})
+    samples, problems = read(images, document)
+    assert len(samples) == 3
+    assert codes(problems) == [("outside_folder", "error")]
+    assert "images[3]" in problems[0].message
+    assert "secret.jpg" in problems[0].message
+    assert "\n" not in str(problems[0])
+
+
+def test_a_way_behind_a_link_is_not_walked_back(folder):
+    images, _, document = folder
+    elsewhere = images.parent / "elsewhere" / "deep"
+    elsewhere.mkdir(parents=True)
+    write_picture(elsewhere.parent / "secret.jpg")
+    write_picture(elsewhere / "linked.jpg")
+    (images / "link").symlink_to(elsewhere)
+    document["images"] += [
+        {"id": 77, "file_name": "link/../secret.jpg", "height": 40, "width": 60},
+        {"id": 78, "file_name": "link/linked.jpg", "height": 40, "width": 60},  # a data set may well be made of links
+    ]
+    samples, problems = read(images, document)
+    assert [sample.image_id for sample in samples if sample.image_id > 70] == [78]
+    assert codes(problems) == [("missing_image", "warning")]
+
+
 def test_images_without_people_stay_and_sizes_are_read_where_missing(folder):
     images, _, document = folder
     document["annotations"] = [record for record in document["annotations"] if record["image_id"] != 0]

@@ -143,12 +143,12 @@ def test_formats_agree(tmp_path):
 
 
 def test_images_without_labels(mixed, tmp_path):
-    samples = read_images(mixed, COCO, where="dataset.quantization_path")
+    samples = read_images(mixed, where="dataset.quantization_path")
     assert len(samples) == 6
     assert all(sample.instances == 0 and sample.size == (40, 60) for sample in samples)
     listed = {"images": [{"id": 1, "file_name": "x/3.jpg"}], "annotations": []}
     path = write_coco(tmp_path / "some.json", listed)
-    assert names(read_images(mixed, COCO, annotations=path, where="here")) == ["3"]
+    assert names(read_images(mixed, annotations=path, where="here")) == ["3"]
     write_coco(path, {"images": [], "annotations": []})
     with pytest.raises(UserError, match="none of the images"):
-        read_images(mixed, COCO, annotations=path, where="here")
+        read_images(mixed, annotations=path, where="here")

@@ -204,11 +204,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     write_yolo([sample], tmp_path, PERSON)
     before = (tmp_path / "0.txt").read_bytes()
 
-    def full(self, text, **_):
-        self.write_bytes(text.encode()[:10])
+    def full(self, content):
+        with self.open("wb") as file:
+            file.write(content[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match="No space left"):
         write_yolo([sample], tmp_path, PERSON, flags="st")
     assert (tmp_path / "0.txt").read_bytes() == before

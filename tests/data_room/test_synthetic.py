@@ -353,3 +353,15 @@ def test_a_script_from_a_pipe_works_too(tmp_path: Path):
     )
     subprocess.run([sys.executable, "-"], input=script, text=True, check=True, timeout=60)
     assert len(list((tmp_path / "set").glob("pose_*.jpg"))) == 10
+
+
+def test_yaw_bounds_the_turn_from_the_front(tmp_path):
+    skeleton = load_skeleton("person13")
+    left, right = (skeleton.keypoints.index(f"{side}_shoulder") for side in ("left", "right"))
+    facing = 0
+    for index in range(20):
+        drawn = render_image(np.random.default_rng(index), skeleton, (96, 96), yaw=20)
+        facing += drawn.keypoints[left, 0] > drawn.keypoints[right, 0]
+    assert facing >= 16  # somebody who lies on the side may differ
+    with pytest.raises(ConfigError, match="yaw: 200; allowed: 0 to 180 degrees"):
+        make_poses(tmp_path, images=1, skeleton=skeleton, seed=1, yaw=200)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import logging
 import shutil
 import ssl
@@ -18,7 +19,7 @@ import pytest
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.models.adapt import adapt_keypoints
 from stm32pose.models.custom import custom
-from stm32pose.models.load import fetch, load_model
+from stm32pose.models.load import fetch, final_activation, load_model
 from stm32pose.models.movenet_heatmaps import st_movenet_lightning_heatmaps
 from stm32pose.models.pretrained import load_pretrained
 
@@ -97,6 +98,84 @@ def test_stored_code_is_refused(tmp_path):
         load_model(tmp_path / "mine.keras")
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("keras.layers", "TFSMLayer"),
+        ("keras.layers", "TorchModuleWrapper"),
+        ("keras.layers", "JaxLayer"),
+        ("keras.layers", "FlaxLayer"),
+        ("keras", "layers.Lambda"),
+        (None, "Keras>Lambda"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+def test_layers_that_run_foreign_code_are_refused_however_deep(saved, tmp_path, module, name, kind):
+    """A crafted file: the layer is inside a wrapper, inside a network."""
+    wrapped = {"class_name": name, "config": {"name": "inner", "filepath": str(tmp_path)}, "registered_name": None}
+    wrapped |= {"module": module} if module else {}
+    wrapper = {"module": "keras.layers", "class_name": "TimeDistributed", "config": {"layer": wrapped}}
+    inside = {"module": "keras.models", "class_name": "Sequential", "config": {"layers": [wrapper]}}
+    path = tmp_path / f"crafted.{kind}"
+    if kind == "keras":
+        with zipfile.ZipFile(saved[1]) as source, zipfile.ZipFile(path, "w") as target:
+            config = json.loads(source.read("config.json"))
+            config["config"]["layers"].append(inside)
+            target.writestr("config.json", json.dumps(config))
+    else:
+        shutil.copyfile(saved[2], path)
+        with h5py.File(path, "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            config["config"]["layers"].append(inside)
+            file.attrs["model_config"] = json.dumps(config)
+    layer = name.split(".")[-1].split(">")[-1]
+    with pytest.raises(UserError, match=f"^[^\n]*crafted.{kind}' has a {layer} layer, which [^\n]*is not run[^\n]*$"):
+        load_model(path)
+
+
+def test_suffixes_in_capitals_are_read(saved, tmp_path):
+    model, *files = saved
+    for file in files:
+        path = tmp_path / file.name.upper()
+        shutil.copyfile(file, path)
+        np.testing.assert_array_equal(load_model(path)(IMAGES), model(IMAGES))
+
+
+@pytest.mark.parametrize(("activation", "wanted"), [("sigmoid", "sigmoid"), ("softmax", "softmax"), ("empty", None)])
+def test_the_final_activation_is_seen(tmp_path, activation, wanted):
+    import keras
+
+    model = custom((32, 32, 3), 4, final_activation=activation)
+    assert final_activation(model) == wanted
+    model.save(tmp_path / "m.h5")
+    loaded = load_model(tmp_path / "m.h5")
+    assert final_activation(loaded) == wanted
+    np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), atol=1e-6)  # Keras drops the axes of a softmax in .h5
+    image = keras.Input((32, 32, 3))
+    assert final_activation(keras.Model(image, keras.layers.Dropout(0.1)(loaded(image)))) == wanted
+
+
+def test_the_final_activation_of_other_builds():
+    import keras
+
+    layers, ops = keras.layers, keras.ops
+    image = keras.Input((8, 8, 3))
+    cells = layers.Reshape((64, 3))(image)
+    for maps, wanted in [
+        (layers.Conv2D(4, 1, activation="sigmoid")(image), "sigmoid"),
+        (ops.sigmoid(image), "sigmoid"),
+        (ops.softmax(image, axis=(1, 2)), "softmax"),
+        (layers.Reshape((8, 8, 3))(layers.Softmax(axis=1)(cells)), "softmax"),
+        (layers.Softmax(axis=-1)(image), None),  # over the keypoints of a cell
+        (layers.Activation("softmax")(image), None),
+        (image / ops.sum(image, axis=(1, 2), keepdims=True), None),
+        (layers.Conv2D(4, 1)(layers.Activation("sigmoid")(image)), None),
+        (layers.ReLU()(ops.sigmoid(image)), None),
+    ]:
+        assert final_activation(keras.Model(image, maps)) == wanted
+    assert final_activation(keras.Model(image, [ops.sigmoid(image), image])) is None
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax", "empty"])
 def test_other_keypoint_counts_keep_all_other_weights(activation):
     model = st_movenet_lightning_heatmaps((32, 32, 3), 8, alpha=0.35, final_activation=activation)
@@ -123,6 +202,7 @@ def test_softmax_tail_of_single_operations_is_rebuilt(tmp_path):
     powers = keras.ops.exp(body.output - keras.layers.GlobalMaxPooling2D(keepdims=True)(body.output))
     model = keras.Model(body.input, powers / keras.ops.sum(powers, axis=(1, 2), keepdims=True))
     model.save(tmp_path / "st.keras")
+    assert final_activation(load_model(tmp_path / "st.keras")) == "softmax"
     maps = np.asarray(adapt_keypoints(load_model(tmp_path / "st.keras"), 6)(IMAGES))
     assert maps.shape == (2, 8, 8, 6)
     np.testing.assert_allclose(maps.sum((1, 2)), 1, atol=1e-5)

@@ -178,6 +178,40 @@ def test_evaluation_of_the_saved_models_agrees_with_the_chain(finished, people: 
         assert entry["metrics"]["mean_oks"] == pytest.approx(before["metrics"]["mean_oks"], abs=1e-6)
 
 
+def test_eqe_shows_float_and_int8_side_by_side(finished, people: Path, tmp_path: Path):
+    import cv2
+
+    model = str(finished[0] / "saved_models" / "best_model.keras")
+    config = settings(people, tmp_path, operation_mode="chain_eqe", model={"model_path": model})
+    done = run(config, tmp_path / "config")
+    assert done.returncode == 0, done.stderr[-2000:]
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert [entry["label"] for entry in results["evaluation"]] == ["float", "int8"]
+    # Two models beside each other in every tile: wider than high for nine square images in rows of two.
+    height, width = cv2.imread(str(tmp_path / "run" / "figures" / "examples.jpg")).shape[:2]
+    assert width == 2 * (2 * 240 + 4) + 4
+    assert height == 4 * 244 + 4
+    assert (tmp_path / "run" / "per_image_int8.json").is_file()
+
+
+def test_quantization_needs_no_labels(finished, people: Path, tmp_path: Path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in (people / "train").glob("*.jpg"):
+        (images / path.name).write_bytes(path.read_bytes())
+    config = settings(
+        people,
+        tmp_path,
+        operation_mode="chain_qb",
+        model={"model_path": str(finished[0] / "saved_models" / "best_model.keras")},
+        dataset={"quantization_path": str(images)},
+    )
+    done = run(config, tmp_path / "config")
+    assert done.returncode == 0, done.stderr[-2000:]
+    sidecar = json.loads((tmp_path / "run" / "quantized_models" / "quantized_model.json").read_text())
+    assert sidecar["codec"]["keypoints"] == 13
+
+
 def test_a_run_that_fails_keeps_what_it_reached(people: Path, tmp_path: Path):
     broken = tmp_path / "broken"
     broken.mkdir()

@@ -15,11 +15,12 @@ from stm32pose.benchmark.graph_keras import graph_of_model
 from stm32pose.benchmark.memory import plan_memory
 from stm32pose.config.target_sections import Quantization
 from stm32pose.errors import ConfigError, UserError
+from stm32pose.inference.keras_export import with_nearest_resizing
 from stm32pose.inference.runner import load_runner
+from stm32pose.inference.sidecar import may_write_sidecar, read_sidecar, write_sidecar
 from stm32pose.inference.tflite_file import read_raw
 from stm32pose.inference.tflite_runner import open_interpreter
 from stm32pose.quantization.operators import float_operators
-from stm32pose.quantization.sidecar import read_sidecar
 from stm32pose.quantization.tflite import AHEAD, Calibration, QuantizedModel, export_float, quantize_tflite
 
 if TYPE_CHECKING:
@@ -132,9 +133,21 @@ def test_sidecar_of_another_file(quantized: dict[str, QuantizedModel], tmp_path:
         read_sidecar(path)
     path.with_suffix(".json").write_text('{"somebody": "else"}')
     assert read_sidecar(path) is None
+    assert not may_write_sidecar(path)
     path.with_suffix(".json").write_text("{broken")
     with pytest.raises(UserError, match="cannot be read"):
         read_sidecar(path)
+
+
+def test_an_unbound_sidecar_holds_for_every_file_of_its_stem(tmp_path: Path) -> None:
+    path = tmp_path / "best_model.keras"
+    write_sidecar(path, {"codec": {"kind": "heatmaps"}}, bound=False)
+    for name in ("best_model.keras", "best_model.h5"):
+        (tmp_path / name).write_bytes(b"of any epoch")
+        content = read_sidecar(tmp_path / name)
+        assert content is not None
+        assert content["codec"] == {"kind": "heatmaps"}
+    assert may_write_sidecar(path)
 
 
 @pytest.mark.parametrize("name", ["uint8", "float", "tensor"])
@@ -185,6 +198,40 @@ def test_untrained_model_is_priced_as_the_file_it_becomes(
     assert after.quantized
     whole = read_graph(quantized["uint8"].path)
     assert plan_memory(before).peak_bytes == plan_memory(whole).peak_bytes
+
+
+def test_nearest_upsampling_becomes_one_operator(calibration: list[np.ndarray], tmp_path: Path) -> None:
+    """RESIZE_NEAREST_NEIGHBOR, which accelerators run, in the place of RESHAPE and TILE; nested networks included."""
+    import keras
+
+    image, inner = keras.Input(SHAPE), keras.Input((12, 16, 4))
+    up = keras.layers.UpSampling2D(2, interpolation="nearest", name="up")
+    nested = keras.Model(inner, keras.layers.Conv2D(4, 1)(up(inner)), name="nested")
+    x = nested(keras.layers.Conv2D(4, 3, strides=2, padding="same")(image))
+    maps = keras.layers.Conv2D(3, 3, padding="same")(keras.layers.UpSampling2D((1, 2), interpolation="nearest")(x))
+    network = keras.Model(image, maps, name="nearest")
+    copy = with_nearest_resizing(network)
+    assert copy is not network
+    np.testing.assert_array_equal(copy(calibration[0]), network(calibration[0]))
+    assert nested.get_layer("up") is up  # the network itself stays as it is
+    files = [
+        export_float(network, tmp_path / "float.tflite"),
+        quantize_tflite(
+            network, calibration, section=Quantization(), destination=tmp_path / "int8.tflite", metadata={}
+        ).path,
+    ]
+    for path in files:
+        kinds = [op.kind for op in read_raw(path.read_bytes(), path).ops]
+        assert kinds.count("RESIZE_NEAREST_NEIGHBOR") == 2
+        assert not {"TILE", "RESHAPE"} & set(kinds)
+    got = load_runner(files[0], rescaling=(1.0, 0.0)).predict(np.full((1, *SHAPE), 7, np.uint8))[0]
+    np.testing.assert_allclose(got, network(np.full((1, *SHAPE), 7, np.float32)), rtol=1e-4, atol=1e-3)
+    kinds = [op.kind for op in graph_of_model(network).ops]
+    assert kinds == [op.kind for op in read_graph(files[1]).ops if op.kind != "QUANTIZE" and op.kind != "DEQUANTIZE"]
+
+
+def test_networks_without_nearest_upsampling_are_not_copied(model: keras.Model) -> None:
+    assert with_nearest_resizing(model) is model
 
 
 def test_equal_constants_count_each_time(model: keras.Model) -> None:

@@ -42,6 +42,9 @@ def test_it_learns(trained: Any) -> None:
 def test_saved_models_are_whole_and_agree(trained: Any) -> None:
     import keras
 
+    from stm32pose.codecs.select import codec_from_description
+    from stm32pose.inference.sidecar import read_sidecar
+
     result, folder, _ = trained
     images = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
     outputs = {}
@@ -53,6 +56,17 @@ def test_saved_models_are_whole_and_agree(trained: Any) -> None:
     copy = keras.models.load_model(folder / "copy.keras", compile=False)
     np.testing.assert_array_equal(np.asarray(copy(images)), outputs["best_model.keras"])
     assert result.best == folder / "saved_models" / "best_model.keras"
+    for path in (
+        folder / "saved_models/best_model.keras",
+        folder / "saved_models/last_model.h5",
+        folder / "copy.keras",
+    ):
+        described = read_sidecar(path)
+        assert described is not None
+        assert codec_from_description(described["codec"]).input_shape == (64, 64)
+        assert described["codec"]["activation"] == "sigmoid"
+        assert described["skeleton"] == {"name": "dots", "keypoints": ["red", "green", "blue"]}
+        assert described["rescaling"] == dots.dots_config().preprocessing.rescaling.model_dump()
     assert not model.compiled
 
 
@@ -134,6 +148,28 @@ def test_sizes_change_and_the_saved_model_keeps_its_own(tmp_path: Path) -> None:
     result = dots.dots_train(config, tmp_path, dots.dots_splits(tmp_path / "data", 40))
     assert keras.models.load_model(result.best, compile=False).input_shape == (None, 64, 64, 3)
     assert result.history[-1]["val_oks"] > 0.8
+
+
+def test_nearest_upsampling_takes_every_size() -> None:
+    """Sizes frozen into the network would exclude `random_periodic_resizing`."""
+    from stm32pose.codecs.heatmap import HeatmapCodec
+    from stm32pose.models.movenet_heatmaps import st_movenet_lightning_heatmaps
+    from stm32pose.training.network import accept_sizes
+    from stm32pose.transforms.chain import build_chain
+
+    model = st_movenet_lightning_heatmaps((64, 64, 3), 3, alpha=0.35, upsampling="nearest")
+    chain = build_chain(
+        {"random_periodic_resizing": {"image_sizes": [[96, 96], [64, 32]]}},
+        input_shape=(64, 64, 3),
+        rescaling=dots.dots_config().preprocessing.rescaling,
+    )
+    codecs = accept_sizes(model, HeatmapCodec((64, 64), (16, 16), 3), chain)
+    assert {size: codec.map_shape for size, codec in codecs.items()} == {  # pyright: ignore[reportAttributeAccessIssue]
+        (64, 64): (16, 16),
+        (96, 96): (24, 24),
+        **{size: (size[0] // 4, size[1] // 4) for size in chain.sizes},
+    }
+    assert model(np.zeros((1, 96, 32, 3), np.float32)).shape == (1, 24, 8, 3)
 
 
 def flat_model() -> Any:

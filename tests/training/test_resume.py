@@ -116,7 +116,7 @@ def test_ctrl_c_keeps_the_last_whole_epoch(tmp_path: Path, caplog: pytest.LogCap
     with pytest.raises(KeyboardInterrupt):
         dots.dots_train(config, tmp_path / "run", splits, progress=interrupt, **options())
     assert load_resume(tmp_path / "run").epoch == 4
-    assert "resume_training_from" in caplog.text
+    assert f"to go on, add training.resume_training_from={tmp_path / 'run'}\n" in caplog.text
     result = run(tmp_path / "run", splits, resume=tmp_path / "run", **changes)
     np.testing.assert_allclose(curve(result.history), curve(expected.history), rtol=1e-6, atol=1e-7)
     for got, wanted in zip(weights(result.last), weights(expected.last), strict=True):

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stm32pose.config.suffixes import MODEL_FILES, model_kind
 from stm32pose.errors import ConfigError
 
 BYTES = {
@@ -125,17 +126,17 @@ def read_graph(path: str | Path) -> Graph:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"model.model_path: no such file: {path}")
-    suffix = path.suffix.lower()
-    if suffix == ".tflite":
+    kind = model_kind(path)
+    if kind == "tflite":
         from stm32pose.benchmark.graph_tflite import read_tflite
 
         return read_tflite(path.read_bytes(), path)
-    if suffix in (".keras", ".h5"):
+    if kind == "keras":
         from stm32pose.benchmark.graph_keras import read_keras
 
         return read_keras(path)
-    if suffix == ".onnx":
+    if kind == "onnx":
         from stm32pose.benchmark.graph_onnx import read_onnx
 
         return read_onnx(path)
-    raise ConfigError(f"model.model_path: got '{path.name}'; a model is one of .tflite, .keras, .h5, .onnx")
+    raise ConfigError(f"model.model_path: got '{path.name}'; a model is one of {', '.join(MODEL_FILES)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stm32pose.benchmark.graph import Graph, Op, Tensor
-from stm32pose.errors import UserError
+from stm32pose.errors import UserError, first_line
 
 KINDS = {
     "ConvTranspose": "TRANSPOSE_CONV",
@@ -65,7 +65,7 @@ def read_onnx(path: Path) -> Graph:
         _fix_batch(model)
         model = onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
     except (DecodeError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError, ValueError) as error:
-        raise UserError(f"{path}: not an ONNX file that can be read: {str(error).splitlines()[0][:200]}") from error
+        raise UserError(f"{path}: not an ONNX file that can be read: {first_line(error)}") from error
     if not model.graph.node:
         raise UserError(f"{path}: not an ONNX file, or an empty one")
     return _Builder(model, path).build()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -118,7 +119,8 @@ def load_board(name_or_path: str) -> Board:
     known = {_spelling(alias): board for board in _shipped().values() for alias in (board.name, *board.aliases)}
     if (found := known.get(_spelling(name_or_path))) is not None:
         return found
-    guess = did_you_mean(name_or_path, (name for board in _shipped().values() for name in (board.name, *board.aliases)))
+    near = get_close_matches(_spelling(name_or_path), list(known), n=1, cutoff=0.6)
+    guess = f"; did you mean '{known[near[0]].name}'?" if near else ""
     raise ConfigError(
         f"benchmarking.board: got '{name_or_path}'{guess}; `stm32pose boards` lists those known; "
         "for another board give the path of a YAML (docs/boards.md)"

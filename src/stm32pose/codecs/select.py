@@ -8,7 +8,7 @@ import numpy as np
 
 from stm32pose.codecs.heatmap import HeatmapCodec
 from stm32pose.codecs.keypoints import KeypointsCodec
-from stm32pose.errors import ConfigError, did_you_mean
+from stm32pose.errors import ConfigError, did_you_mean, first_line
 
 if TYPE_CHECKING:
     from stm32pose.config.model_sections import Heatmap
@@ -83,6 +83,43 @@ def make_codec(
     target = {"target": heatmap.target, "sigma": heatmap.sigma} if heatmap else {}
     map_shape = (int(output_shapes[0][0]), int(output_shapes[0][1]))
     return HeatmapCodec(size, map_shape, keypoints, activation=activation, decode=decode, **target)
+
+
+def codec_from_description(described: dict[str, Any], *, decode: str | None = None) -> Codec:
+    """The codec that `describe` told of, as it was: with its target, sigma and activation.
+
+    Args:
+        described: what `HeatmapCodec.describe` or `KeypointsCodec.describe` gave, from a file perhaps.
+        decode: another way to decode heat maps than the one described.
+
+    Raises:
+        ConfigError: a description of another kind, or one that lacks something or is impossible.
+    """
+    kind = described.get("kind")
+    if kind not in ("heatmaps", "keypoints"):
+        raise ConfigError(f"codec: a description of kind {kind!r}; allowed: heatmaps, keypoints")
+    try:
+        input_shape, keypoints = _pair(described["input_shape"]), int(described["keypoints"])
+        if kind == "keypoints":
+            return KeypointsCodec(input_shape, keypoints)
+        return HeatmapCodec(
+            input_shape,
+            _pair(described["map_shape"]),
+            keypoints,
+            target=described["target"],
+            sigma=float(described["sigma_cells"]),
+            activation=described["activation"],
+            decode=decode or described["decode"],
+        )
+    except KeyError as error:
+        raise ConfigError(f"codec: its description lacks {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"codec: its description cannot be: {first_line(error)}") from error
+
+
+def _pair(values: Any) -> tuple[int, int]:
+    first, second = values
+    return int(first), int(second)
 
 
 def recognise(output_shapes: list[tuple[int, ...]]) -> tuple[str, int]:

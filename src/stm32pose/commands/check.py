@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stm32pose.commands.validate import check_names
-from stm32pose.config.built import not_built
+from stm32pose.config.built import not_built, not_built_mode
 from stm32pose.config.compose import compose_file
+from stm32pose.config.idle import idle_notes
 from stm32pose.config.load import load_config
 from stm32pose.config.schema import Config
 from stm32pose.errors import ConfigError
@@ -30,24 +31,31 @@ def check_one(file: Path, *, check_paths: bool = True) -> list[str]:
     """What there is to say of one file, its verdict in the first line."""
     try:
         mapping = compose_file(file)
+        later = not_built_mode(mapping)
+        if later:
+            return _later(file, later)
         config = load_config(mapping, where=str(file), check_paths=False)
     except ConfigError as error:
         return _errors(file, error)
     later = not_built(config)
     if later:
-        return [f"{file}: not built yet: {line.replace(' is not built yet', '', 1)}" for line in later]
+        return _later(file, later)
     try:
         if check_paths:
             load_config(mapping, where=str(file))
         check_names(config, check_paths=check_paths)
     except ConfigError as error:
         return _errors(file, error)
-    return [f"{file}: ok ({summary(config)})"]
+    return [f"{file}: ok ({summary(config)})", *(f"{file}: note: {note}" for note in idle_notes(config))]
 
 
 def summary(config: Config) -> str:
     """`chain_tqeb: train, quantize, evaluate, benchmark`."""
     return f"{config.operation_mode}: {', '.join(config.steps)}"
+
+
+def _later(file: Path, lines: Sequence[str]) -> list[str]:
+    return [f"{file}: not built yet: {line.replace(' is not built yet', '', 1)}" for line in lines]
 
 
 def _errors(file: Path, error: ConfigError) -> list[str]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stm32pose.commands.tables import show_table
 from stm32pose.config.data_sections import Dataset
 from stm32pose.config.schema import Config
-from stm32pose.errors import ConfigError
+from stm32pose.errors import ConfigError, UserError
 from stm32pose.reporting.console import say, setup_logging
 
 if TYPE_CHECKING:
     from stm32pose.data.problems import Problem
     from stm32pose.skeletons.skeleton import Skeleton
+
+log = logging.getLogger(__name__)
 
 SETS = ("training", "validation", "test")
 # Faults written out, of each kind; --json has them all.
@@ -31,13 +36,15 @@ def check_data(given: argparse.Namespace) -> int:
     from stm32pose.skeletons.skeleton import resolve_skeleton
 
     setup_logging(None)
-    dataset = source_config(given).dataset
-    skeleton = resolve_skeleton(dataset)
     found: dict[str, Any] = {}
-    for name in _named_sets(dataset):
-        samples, problems = scan_samples(**_set_arguments(dataset, name, skeleton))
-        problems = check_samples(samples, skeleton, problems, decode=not given.fast)
-        found[name] = summary(samples, skeleton, problems) | {"list": problems}
+    with _words_of(given):
+        dataset = source_config(given).dataset
+        skeleton = resolve_skeleton(dataset)
+        for name in _named_sets(dataset):
+            samples, problems = scan_samples(**_set_arguments(given, dataset, name, skeleton))
+            problems = check_samples(samples, skeleton, problems, decode=not given.fast)
+            problems = [replace(item, message=_spoken(item.message, given)) for item in problems]
+            found[name] = summary(samples, skeleton, problems) | {"list": problems}
     if given.json:
         plain = {name: entry | {"list": [asdict(item) for item in entry["list"]]} for name, entry in found.items()}
         sys.stdout.write(json.dumps(plain, indent=1) + "\n")
@@ -54,18 +61,20 @@ def show_data(given: argparse.Namespace) -> int:
     from stm32pose.skeletons.skeleton import resolve_skeleton
 
     setup_logging(None)
-    config = source_config(given)
-    skeleton = resolve_skeleton(config.dataset)
-    shape = config.model.input_shape or (192, 192, 3)
-    for name in _named_sets(config.dataset):
-        samples, problems = scan_samples(**_set_arguments(config.dataset, name, skeleton))
-        if not samples:
-            reason = f": {problems[0]}" if problems else ""
-            raise ConfigError(f"dataset.{name}_path: no usable image{reason}")
-        say(f"{labelled_mosaic(samples, skeleton, given.out / f'{name}_labels.jpg')}: {len(samples)} images")
-        if name == "training" and config.data_augmentation:
-            path = augmented_mosaic(samples, skeleton, config, shape, given.out / f"{name}_augmented.jpg")
-            say(f"{path}: as the network sees them")
+    with _words_of(given):
+        config = source_config(given)
+        skeleton = resolve_skeleton(config.dataset)
+        shape = config.model.input_shape or (192, 192, 3)
+        for name in _named_sets(config.dataset):
+            arguments = _set_arguments(given, config.dataset, name, skeleton)
+            samples, problems = scan_samples(**arguments)
+            if not samples:
+                reason = f": {problems[0]}" if problems else ""
+                raise ConfigError(f"{arguments['where']}: no usable image{reason}")
+            say(f"{labelled_mosaic(samples, skeleton, given.out / f'{name}_labels.jpg')}: {len(samples)} images")
+            if name == "training" and config.data_augmentation:
+                path = augmented_mosaic(samples, skeleton, config, shape, given.out / f"{name}_augmented.jpg")
+                say(f"{path}: as the network sees them")
     return 0
 
 
@@ -73,29 +82,30 @@ def source_config(given: argparse.Namespace) -> Config:
     """The configuration that the command line names: a YAML file, or a folder with its flags.
 
     Raises:
-        ConfigError: the path is not there, or a folder comes without a skeleton.
+        UserError: a folder comes without a skeleton and without images.
+        ConfigError: the path is not there, or a folder's labels do not tell the skeleton and no flag does.
     """
-    from stm32pose.config.load import load_file
+    from stm32pose.config.load import load_config, load_file
     from stm32pose.config.paths import missing_folder
 
     path: Path = given.source
-    if path.suffix.lower() in (".yaml", ".yml") and not path.is_dir():
+    if not _is_folder(given):
         return load_file(path, check_paths=False)
     wrong = missing_folder(path)
     if wrong:
         raise ConfigError(f"{path} {wrong}")
-    if given.skeleton is None and given.keypoints is None:
-        raise ConfigError(f"{path}: which keypoints? give --keypoints K or --skeleton NAME (`stm32pose skeletons`)")
+    images = image_folder(path)
+    skeleton = given.skeleton
+    if skeleton is None and given.keypoints is None:
+        skeleton = named_skeleton(images, given)
     dataset = {
-        "training_path": str(path),
+        "training_path": str(images),
         "training_annotations": str(given.annotations) if given.annotations else None,
-        "skeleton": given.skeleton,
+        "skeleton": skeleton,
         "keypoints": given.keypoints,
         "format": given.format or "auto",
         "pose": "multi" if given.multi else "single",
     }
-    from stm32pose.config.load import load_config
-
     return load_config(
         {
             "operation_mode": "training",
@@ -105,6 +115,88 @@ def source_config(given: argparse.Namespace) -> Config:
     )
 
 
+def image_folder(folder: Path) -> Path:
+    """The folder itself, or its `images` where only that holds images."""
+    from stm32pose.data.files import list_images
+
+    inside = folder / "images"
+    try:
+        list_images(folder, where=str(folder))
+    except UserError:
+        if inside.is_dir():
+            log.info("%s: no image in it, those of %s are taken", folder, inside)
+            return inside
+    return folder
+
+
+def named_skeleton(images: Path, given: argparse.Namespace) -> str:
+    """The shipped skeleton whose joints a COCO file of the images names.
+
+    Raises:
+        UserError: there is no image.
+        ConfigError: there is no such file, or no skeleton has all of its joints and no other.
+    """
+    from stm32pose.data.files import list_images
+    from stm32pose.skeletons.joints import plain_name
+    from stm32pose.skeletons.skeleton import load_skeleton, skeleton_names
+
+    named = _named_joints(images, given)
+    for names in named:
+        for skeleton in map(load_skeleton, skeleton_names()):
+            if {plain_name(name) for name in names} == {plain_name(name) for name in skeleton.keypoints}:
+                log.info("the labels name the %d joints of the skeleton %s: it is taken", len(names), skeleton.name)
+                return skeleton.name
+    list_images(images, where=str(given.source))
+    said = f" (the labels name {', '.join(named[0][:8])}{', ...' if len(named[0]) > 8 else ''})" if named else ""
+    raise ConfigError(
+        f"{given.source}: which keypoints?{said} Give --keypoints K, their number, or --skeleton NAME, one of "
+        "`stm32pose skeletons` or your own YAML"
+    )
+
+
+def _named_joints(images: Path, given: argparse.Namespace) -> list[list[str]]:
+    """Joints that each category of the COCO file names; none where there is no such file."""
+    from stm32pose.data.coco import find_annotations, load_document
+    from stm32pose.data.readers import detect_format
+
+    try:
+        if (given.format or detect_format(images, given.annotations, where=str(given.source))) != "coco":
+            return []
+        document = load_document(given.annotations or find_annotations(images, where=str(given.source)), [])
+    except UserError:
+        return []
+    categories = (document or {}).get("categories")
+    joints = [item.get("keypoints") for item in categories or () if isinstance(item, dict)]
+    return [[str(name) for name in names] for names in joints if isinstance(names, list) and names]
+
+
+def _is_folder(given: argparse.Namespace) -> bool:
+    return given.source.suffix.lower() not in (".yaml", ".yml") or given.source.is_dir()
+
+
+@contextmanager
+def _words_of(given: argparse.Namespace) -> Iterator[None]:
+    """Errors speak of the flags of the command line where no configuration was given."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(_spoken(str(error), given)) from error
+
+
+def _spoken(text: str, given: argparse.Namespace) -> str:
+    if not _is_folder(given):
+        return text
+    for key, flag in (
+        (f"name it in {given.source}", "name it with --annotations"),
+        ("dataset.keypoints", "--keypoints"),
+        ("dataset.skeleton", "--skeleton"),
+        ("dataset.format", "--format"),
+        ("dataset.pose is single", "without --multi"),
+    ):
+        text = text.replace(key, flag)
+    return text
+
+
 def _named_sets(dataset: Dataset) -> list[str]:
     names = [name for name in SETS if getattr(dataset, f"{name}_path")]
     if not names:
@@ -112,7 +204,7 @@ def _named_sets(dataset: Dataset) -> list[str]:
     return names
 
 
-def _set_arguments(dataset: Dataset, name: str, skeleton: Skeleton) -> dict[str, Any]:
+def _set_arguments(given: argparse.Namespace, dataset: Dataset, name: str, skeleton: Skeleton) -> dict[str, Any]:
     annotations = getattr(dataset, f"{name}_annotations")
     return {
         "images": Path(getattr(dataset, f"{name}_path")),
@@ -122,7 +214,7 @@ def _set_arguments(dataset: Dataset, name: str, skeleton: Skeleton) -> dict[str,
         "pose": dataset.pose,
         "instance": dataset.instance,
         "crop_margin": dataset.crop_margin,
-        "where": f"dataset.{name}_path",
+        "where": str(given.source) if _is_folder(given) else f"dataset.{name}_path",
     }
 
 

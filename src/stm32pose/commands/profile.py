@@ -1,8 +1,9 @@
-"""`stm32pose profile`: what a model file costs on a board."""
+"""`stm32pose profile`: what a model costs on a board."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stm32pose.commands.tables import show_table
+from stm32pose.config.suffixes import KERAS, suffix_of
+from stm32pose.errors import ConfigError
 from stm32pose.reporting.console import say
 
 if TYPE_CHECKING:
     from stm32pose.benchmark.estimate import Estimate
+    from stm32pose.benchmark.graph import Graph
 
 KIB = 1024
 
@@ -21,11 +25,10 @@ KIB = 1024
 def profile(model: Path, boards: Sequence[str] | None, *, as_json: bool = False) -> int:
     """Estimate `model` on `boards`, or on every board; returns 0 whatever the verdict."""
     from stm32pose.benchmark.estimate import estimate
-    from stm32pose.benchmark.graph import read_graph
     from stm32pose.boards.board import board_names, load_board
 
     chosen = [load_board(name) for name in (boards or board_names())]
-    graph = read_graph(model)
+    graph = graph_of(model)
     found = [estimate(graph, board) for board in chosen]
     if as_json:
         sys.stdout.write(json.dumps([asdict(item) for item in found], indent=1) + "\n")
@@ -42,6 +45,40 @@ def profile(model: Path, boards: Sequence[str] | None, *, as_json: bool = False)
         for line in (*first.limits, *([first.note] if first.note else [])):
             say(line)
     return 0
+
+
+def graph_of(model: Path) -> Graph:
+    """The graph of a model file, or of the model that a configuration names: built, untrained, or its file.
+
+    Raises:
+        ConfigError: no such file, an unknown suffix, or a configuration without a model.
+        UserError: a model that cannot be read.
+    """
+    from stm32pose.benchmark.graph import read_graph
+
+    if suffix_of(model) in (".yaml", ".yml", *KERAS) and model.is_file():
+        from stm32pose.inference.quiet import quiet_streams
+
+        # TensorFlow greets with a dozen lines, some of them before it reads any setting.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with quiet_streams():
+            import tensorflow  # noqa: F401
+    if suffix_of(model) not in (".yaml", ".yml"):
+        return read_graph(model)
+    from stm32pose.config.load import load_file
+
+    config = load_file(model, check_paths=False)
+    if not config.model.model_name:
+        if config.model.model_path is None:
+            raise ConfigError(f"{model}: names no model; model.model_name or model.model_path is needed")
+        return read_graph(config.model.model_path)
+    from stm32pose.benchmark.graph_keras import graph_of_model
+    from stm32pose.models.build import build_model
+    from stm32pose.skeletons.skeleton import resolve_skeleton
+
+    # Weights cost the same whatever they are: none need be loaded.
+    section = config.model.model_copy(update={"pretrained": None})
+    return graph_of_model(build_model(section, keypoints=resolve_skeleton(config.dataset).count), model)
 
 
 def _row(item: Estimate) -> tuple[object, ...]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +23,11 @@ INTERRUPTED = 130
 RUN_DIR = "./experiments_outputs/${now:%Y_%m_%d_%H_%M_%S}"
 SWEEP_DIR = "./experiments_outputs/multirun/${now:%Y_%m_%d_%H_%M_%S}"
 CLAIM = ".stm32pose_run"
+# Run folders that this process took before Hydra started, until the run in them begins.
+_taken: set[Path] = set()
+FULL_ERROR = "HYDRA_FULL_ERROR"
+# Whether stack traces were asked for, while FULL_ERROR is set for Hydra's sake.
+_trace: ContextVar[bool | None] = ContextVar("trace", default=None)
 
 # Flags of Hydra that need no configuration file, or more than one.
 _UNCHECKED = ("--hydra-help", "--version", "--shell-completion", "-sc", "--experimental-rerun")
@@ -53,17 +62,28 @@ def run_hydra(entry: Callable[[], object], codes: Sequence[int], arguments: list
         codes: filled by the jobs that ran, one exit code each.
         arguments: what follows the program's name.
     """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
     before = sys.argv
     sys.argv = [before[0], *arguments]
     try:
-        entry()
+        with _own_errors():
+            entry()
     except KeyboardInterrupt as stop:
         complain(str(stop) or "interrupted")
         return INTERRUPTED
     except UserError as error:
         return report_error(error)
+    except OSError as error:
+        # Hydra makes the folders of a --multirun and writes its own files into every run's.
+        where = f"{error.filename}: " if error.filename else ""
+        return report_error(_caused(UserError(f"{where}cannot be written ({error.strerror or error})"), error))
+    except (HydraException, OmegaConfBaseException) as error:
+        return report_error(_caused(ConfigError(" ".join(str(error).split())), error))
     finally:
         sys.argv = before
+        _release()
     return max(codes, default=0)
 
 
@@ -99,7 +119,7 @@ def run_job(config: DictConfig) -> int:
 
         checked = runnable({str(key): value for key, value in values.items()}, where=file, overrides=overrides)
         steps = checked.steps
-        folder = claim_folder(Path(hydra.runtime.output_dir))
+        folder = _run_folder(Path(hydra.runtime.output_dir))
         from stm32pose.operations.chain import run_chain
 
         run_chain(checked, folder, overrides=overrides)
@@ -122,7 +142,8 @@ def prepare_arguments(arguments: Sequence[str], *, folder: Path, name: str) -> l
         name: the configuration taken without --config-name.
 
     Raises:
-        ConfigError: the file is not there or is no YAML.
+        ConfigError: the file is not there, is no YAML, or cannot be run.
+        UserError: the run folder cannot be made.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-path", "-cp", default=".")
@@ -148,17 +169,40 @@ def prepare_arguments(arguments: Sequence[str], *, folder: Path, name: str) -> l
     path = tidy(path)
     check_file(path)
     overrides = open_overrides(path, given_overrides)
+    taken = None
+    only_shown = given.cfg is not None or given.info is not None
+    added = _folder_overrides(path, overrides, given.multirun)
     if not given.multirun:
         # Before Hydra makes a run folder, and with exit code 2 for an override that does not fit.
         values = compose_file(path, overrides)
-        if given.cfg is None and given.info is None and "${hydra:" not in str(values):
+        if not only_shown and "${hydra:" not in str(values):
             from stm32pose.commands.validate import quiet, runnable
 
             with quiet():
                 runnable(values, where=str(path), overrides=overrides)
+            taken = take_folder(path, [*overrides, *added])
     # Hydra's parser wants all overrides in one row.
     flags = [part for part in arguments if part not in given_overrides]
-    return [*flags, *overrides, *_folder_overrides(path, overrides, given.multirun)]
+    if taken is not None:
+        added = [f"hydra.run.dir={_quoted(taken.as_posix())}"]
+    return [*flags, *overrides, *added]
+
+
+def take_folder(path: Path, overrides: Sequence[str]) -> Path | None:
+    """Claim the run folder of a file before Hydra writes into it; None where only Hydra can tell its name.
+
+    Raises:
+        UserError: the folder cannot be made.
+    """
+    from stm32pose.config.compose import hydra_section
+
+    settings = hydra_section(path, overrides)
+    name = re.sub(r"\$\{now:([^{}]*)\}", lambda found: time.strftime(found[1]), str(settings["run"]["dir"]))
+    if "${" in name or str(settings.get("mode")).endswith("MULTIRUN"):
+        return None
+    folder = claim_folder(Path(name))
+    _taken.add(folder.resolve())
+    return folder
 
 
 def claim_folder(folder: Path) -> Path:
@@ -168,8 +212,9 @@ def claim_folder(folder: Path) -> Path:
         UserError: the folder cannot be made.
     """
     while True:
-        candidate = free_folder(folder)
+        candidate = folder
         try:
+            candidate = free_folder(folder)
             candidate.mkdir(parents=True, exist_ok=True)
             with (candidate / CLAIM).open("x", encoding="utf-8") as file:
                 file.write(f"{os.getpid()}\n")
@@ -184,7 +229,7 @@ def claim_folder(folder: Path) -> Path:
 
 def report_error(error: UserError) -> int:
     """Write an error's lines to stderr, with the stack trace where it was asked for; returns the exit code."""
-    if any(os.environ.get(name, "0") not in ("", "0") for name in ("STM32POSE_TRACE", "HYDRA_FULL_ERROR")):
+    if _wants_trace():
         traceback.print_exception(error)
     complain(str(error))
     return error.exit_code
@@ -199,7 +244,7 @@ def complain(text: str) -> None:
 def _folder_overrides(path: Path, overrides: list[str], multirun: bool) -> list[str]:
     """`hydra.run.dir`, or `hydra.sweep.dir`, where it is needed beside file and command line.
 
-    In the manner of ST's files where neither says; a fresh name where the folder that they say holds a run already.
+    In the manner of ST's files where neither says.
     """
     import yaml
 
@@ -208,15 +253,11 @@ def _folder_overrides(path: Path, overrides: list[str], multirun: bool) -> list[
     added = []
     for section, value in (("sweep", SWEEP_DIR),) if multirun else (("run", RUN_DIR),):
         key = f"hydra.{section}.dir"
-        given = [part.split("=", 1)[1].strip("'\"") for part in overrides if part.lstrip("+").startswith(f"{key}=")]
         written = hydra.get(section) if isinstance(hydra, dict) else None
-        if isinstance(written, dict) and written.get("dir") and not given:
-            given = [str(written["dir"])]
-        if not given:
-            added += [] if "defaults" in content else [f"{key}={value}"]
-        elif section == "run" and "${" not in given[-1] and free_folder(Path(given[-1])) != Path(given[-1]):
-            # Hydra would write its own files over those of the earlier run.
-            added.append(f"{key}={free_folder(Path(given[-1])).as_posix()}")
+        given = any(part.lstrip("+").startswith(f"{key}=") for part in overrides)
+        given = given or (isinstance(written, dict) and bool(written.get("dir")))
+        if not given and "defaults" not in content:
+            added.append(f"{key}={value}")
     return added
 
 
@@ -227,6 +268,54 @@ def free_folder(folder: Path) -> Path:
         number += 1
         candidate = folder.with_name(f"{folder.name}_{number}")
     return candidate
+
+
+def _run_folder(folder: Path) -> Path:
+    """The folder that was claimed before Hydra started, or one claimed now."""
+    if folder.resolve() in _taken:
+        _taken.discard(folder.resolve())
+        return folder
+    return claim_folder(folder)
+
+
+def _release() -> None:
+    """Leave nothing behind of a run that never began."""
+    while _taken:
+        folder = _taken.pop()
+        (folder / CLAIM).unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _caused(shown: UserError, cause: Exception) -> UserError:
+    shown.__cause__ = cause
+    return shown
+
+
+def _quoted(text: str) -> str:
+    """A value of a `key=value` that Hydra's parser takes as it stands."""
+    return "'" + text.replace("'", "\\'") + "'"
+
+
+def _wants_trace() -> bool:
+    asked = _trace.get()
+    if asked is None:
+        asked = any(os.environ.get(name, "0") not in ("", "0") for name in ("STM32POSE_TRACE", FULL_ERROR))
+    return asked
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Have Hydra pass errors on instead of printing its stack trace; whether one is wanted stays as it was."""
+    token, before = _trace.set(_wants_trace()), os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        _trace.reset(token)
+        os.environ.pop(FULL_ERROR)
+        if before is not None:
+            os.environ[FULL_ERROR] = before
 
 
 def _source_file(hydra) -> str:

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stm32pose.config.built import check_built
+from stm32pose.config.built import check_built, not_built_mode
 from stm32pose.config.compose import compose_file
+from stm32pose.config.idle import idle_notes
 from stm32pose.config.load import load_config
-from stm32pose.config.rules import suffix_of
 from stm32pose.config.schema import Config
+from stm32pose.config.suffixes import suffix_of
 from stm32pose.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 
 def runnable(
@@ -25,6 +28,9 @@ def runnable(
         ConfigError: one line for every problem; what is not built is said before a missing file is.
     """
     overrides = list(overrides)
+    later = not_built_mode(mapping)
+    if later:
+        raise ConfigError("\n".join(later))
     try:
         config = load_config(mapping, where=where, check_paths=check_paths, overrides=overrides)
     except ConfigError:
@@ -33,6 +39,8 @@ def runnable(
         raise
     check_built(config)
     check_names(config, check_paths=check_paths)
+    for note in idle_notes(config):
+        log.warning("%s", note)
     return config
 
 
@@ -103,6 +111,6 @@ def _checks(config: Config, check_paths: bool) -> Iterator[Callable[[], object]]
         shape = config.model.input_shape or (192, 192, 3)
         yield lambda: build_chain(config.data_augmentation, input_shape=shape, rescaling=config.preprocessing.rescaling)
     if "train" in steps and config.training:
-        from stm32pose.commands.keras_names import check_class_names
+        from stm32pose.commands.keras_names import check_classes
 
-        yield lambda: check_class_names(config)
+        yield lambda: check_classes(config)

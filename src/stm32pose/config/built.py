@@ -5,13 +5,13 @@ Asking for such a service is an error of the configuration that names what there
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stm32pose.config.layouts import MOVES, dotted
-from stm32pose.config.rules import suffix_of
-from stm32pose.config.schema import Config
+from stm32pose.config.layouts import MODE_NAMES, MOVES, dotted
+from stm32pose.config.schema import LATER_STEPS, Config, mode_steps
+from stm32pose.config.suffixes import suffix_of
 from stm32pose.errors import ConfigError
 
 AUGMENTATIONS = (
@@ -99,6 +99,7 @@ NOT_BUILT: tuple[Later, ...] = (
     Later("quantization.operating_mode", ("inspection", "full_auto"), ("quantize",), "available: default"),
     Later("quantization.optimize", (True,), ("quantize",), "available with per_tensor: optimize: False", _per_tensor),
     Later("evaluation.target", TARGETS, ("evaluate",), "available: host"),
+    Later("postprocessing.plot_metrics", (True,), ("evaluate",), "the report shows the figures; leave it out"),
     Later(
         "benchmarking.backend",
         ("cloud", "stedgeai", "emulate"),
@@ -113,13 +114,26 @@ NOT_BUILT: tuple[Later, ...] = (
         _auto_backend,
     ),
 )
-LATER_STEPS = {"predict": "prediction", "deploy": "deployment"}
 BUILT_STEPS = "training, evaluation, quantization, benchmarking and chains of t e q b"
 
 
 def not_built(config: Config) -> list[str]:
     """One line for everything that a configuration asks for and that is not built yet."""
     return [f"{_key(key)}: {message}" for key, message in _found(config)]
+
+
+def not_built_mode(mapping: Mapping[str, Any]) -> list[str]:
+    """One line for every step of the mode that is not built yet, whatever else the configuration lacks.
+
+    Args:
+        mapping: plain values as the YAML has them, in any layout.
+    """
+    mode = str(mapping.get("operation_mode")).strip().lower()
+    try:
+        steps = mode_steps(MODE_NAMES.get(mode, mode))
+    except ValueError:
+        return []
+    return [f"{key}: {message}" for key, message in _later_steps(steps)]
 
 
 def check_built(config: Config) -> None:
@@ -130,9 +144,7 @@ def check_built(config: Config) -> None:
 
 
 def _found(config: Config) -> Iterator[tuple[str, str]]:
-    for step in dict.fromkeys(config.steps):
-        if step in LATER_STEPS:
-            yield "operation_mode", f"{LATER_STEPS[step]} is not built yet; available: {BUILT_STEPS}"
+    yield from _later_steps(config.steps)
     for row in NOT_BUILT:
         value = _value(config, row.key)
         if value in row.values and set(row.steps) & set(config.steps) and (row.when is None or row.when(config)):
@@ -148,6 +160,12 @@ def _found(config: Config) -> Iterator[tuple[str, str]]:
         yield "model.model_path", "quantization of .onnx files is not built yet; available: .keras and .h5"
     if "train" in config.steps:
         yield from _training(config)
+
+
+def _later_steps(steps: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for step in dict.fromkeys(steps):
+        if step in LATER_STEPS:
+            yield "operation_mode", f"{LATER_STEPS[step]} is not built yet; available: {BUILT_STEPS}"
 
 
 def _training(config: Config) -> Iterator[tuple[str, str]]:

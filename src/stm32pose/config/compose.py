@@ -19,6 +19,17 @@ def compose_file(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     Raises:
         ConfigError: no such file, no YAML, or an override that does not fit.
     """
+    values = _compose(path, overrides, hydra=False)
+    return {str(key): value for key, value in values.items()} if isinstance(values, dict) else {}
+
+
+def hydra_section(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """Hydra's own settings for a run of a YAML file, `${...}` not resolved. ConfigError: as `compose_file`."""
+    values = _compose(path, overrides, hydra=True)
+    return values["hydra"] if isinstance(values, dict) else {}
+
+
+def _compose(path: Path, overrides: Iterable[str], *, hydra: bool) -> Any:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
@@ -30,15 +41,14 @@ def compose_file(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     previous = GlobalHydra.instance().hydra
     try:
         with initialize_config_dir(version_base=None, config_dir=str(path.resolve().parent)):
-            config = compose(config_name=path.name, overrides=overrides)
-        values = OmegaConf.to_container(config, resolve=False)
+            config = compose(config_name=path.name, overrides=overrides, return_hydra_config=hydra)
+        return OmegaConf.to_container(config, resolve=False)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(hydra_message(path, error)) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
     finally:
         GlobalHydra.instance().hydra = previous
-    return {str(key): value for key, value in values.items()} if isinstance(values, dict) else {}
 
 
 def open_overrides(path: Path, arguments: Iterable[str]) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stm32pose.config.rules import suffix_of
 from stm32pose.config.schema import Config
+from stm32pose.config.suffixes import suffix_of
 from stm32pose.errors import did_you_mean
 
 # Names listed of a folder where the file was looked for.
@@ -21,7 +22,22 @@ def path_problems(config: Config) -> list[tuple[tuple[Any, ...], str]]:
         message = missing_folder(Path(path)) if kind == "folder" else missing_file(Path(path))
         if message:
             problems.append((place, f"{path} {message}"))
+    saved = config.training.trained_model_path if config.training and "train" in config.steps else None
+    if saved and suffix_of(saved):
+        message = not_writable(Path(saved))
+        if message:
+            problems.append((("training", "trained_model_path"), f"{saved} {message}"))
     return problems
+
+
+def not_writable(path: Path) -> str:
+    """Why the file `path` cannot be written, its folders made; empty where nothing speaks against it."""
+    if path.is_dir():
+        return "is a folder; the name of a file is needed"
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        return f"cannot be written ({above} is a file)"
+    return "" if os.access(above, os.W_OK | os.X_OK) else f"cannot be written ({above} is not yours to write in)"
 
 
 def needed_paths(config: Config) -> Iterator[tuple[tuple[Any, ...], str, str]]:

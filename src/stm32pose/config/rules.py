@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import PurePosixPath
+from pathlib import PureWindowsPath
 from typing import Any
 
 from stm32pose.config.schema import Config
+from stm32pose.config.suffixes import KERAS, MODEL_FILES, suffix_of
 from stm32pose.errors import did_you_mean
 
 Problem = tuple[tuple[Any, ...], str]
 
-KERAS = (".keras", ".h5")
-MODEL_FILES = (*KERAS, ".tflite", ".onnx")
 MODEL_NAMES = ("st_movenet_lightning_heatmaps", "custom")
 SECTION_OF_STEP = {"train": "training", "quantize": "quantization", "benchmark": "benchmarking", "deploy": "deployment"}
+
+# Names of what a run writes: inside its folder, so that nobody's file writes elsewhere.
+INSIDE = (
+    ("general", "logs_dir"),
+    ("general", "saved_models_dir"),
+    ("quantization", "export_dir"),
+    ("evaluation", "npy_in_name"),
+    ("evaluation", "npy_out_name"),
+)
 
 _FROZEN_ITEM = r"-?\d+|(-?\d+)?\s*:\s*(-?\d+)?(\s*:\s*(-?\d+)?)?"
 _FROZEN = re.compile(rf"\(?\s*(?:{_FROZEN_ITEM})(?:\s*,\s*(?:{_FROZEN_ITEM}))*\s*,?\s*\)?")
@@ -30,11 +38,6 @@ def problems(config: Config) -> list[Problem]:
 def used_sections(config: Config) -> set[str]:
     """Sections that only some steps read, and these steps do."""
     return {SECTION_OF_STEP[step] for step in config.steps if step in SECTION_OF_STEP}
-
-
-def suffix_of(path: str) -> str:
-    """`.tflite` of a file or an address, in lower case."""
-    return PurePosixPath(path.replace("\\", "/").split("?")[0]).suffix.lower()
 
 
 def _order(config: Config) -> Iterator[Problem]:
@@ -136,6 +139,15 @@ def _training(config: Config) -> Iterator[Problem]:
             f"got {training.frozen_layers!r}; expected indices and slices of model.layers, such as (0:154) or "
             "(7:13, 16, -1)",
         )
+    saved = training.trained_model_path
+    # Keras writes lower-case names only.
+    if saved is not None and not saved.endswith(KERAS):
+        yield ("training", "trained_model_path"), f"got {saved!r}; the name of a model file ends in {_list(KERAS)}"
+    if config.model.final_activation == "empty" and training.loss == "mse":
+        yield (
+            ("training", "loss"),
+            "got 'mse' with model.final_activation: empty (maps without bounds); expected auto or cross_entropy",
+        )
     for section in ("optimizer", "callbacks"):
         for name, arguments in getattr(training, section).items():
             for key, value in arguments.items():
@@ -147,6 +159,15 @@ def _training(config: Config) -> Iterator[Problem]:
                     )
 
 
+def _inside(config: Config) -> Iterator[Problem]:
+    for section, key in INSIDE:
+        name = getattr(getattr(config, section), key, None)
+        # A path of Windows has all that one of POSIX has: `/` and `\\` part it, a drive or a root makes it absolute.
+        path = PureWindowsPath(name or "")
+        if path.drive or path.root or ".." in path.parts:
+            yield (section, key), f"got {name!r}; expected a name inside the run folder, without a leading / and .."
+
+
 RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _model_source,
     _model_name,
@@ -154,6 +175,7 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _images,
     _sections,
     _training,
+    _inside,
 )
 
 

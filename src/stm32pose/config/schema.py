@@ -34,6 +34,9 @@ STEPS = {"t": "train", "e": "evaluate", "q": "quantize", "b": "benchmark", "p": 
 
 # The twelve modes of ST's releases; any other chain of letters works as well.
 ST_MODES = (*MODES, "chain_tqe", "chain_tqeb", "chain_eqe", "chain_eqeb", "chain_qb", "chain_qd")
+# Steps whose service comes later, and the modes that have none of them.
+LATER_STEPS = {"predict": "prediction", "deploy": "deployment"}
+BUILT_MODES = tuple(mode for mode in ST_MODES if not {"p", "d"} & set(MODES.get(mode, mode.removeprefix("chain_"))))
 
 
 def mode_steps(mode: str) -> tuple[str, ...]:
@@ -41,8 +44,8 @@ def mode_steps(mode: str) -> tuple[str, ...]:
     letters = mode.removeprefix("chain_") if mode.startswith("chain_") else MODES.get(mode, "")
     if not letters or not set(letters) <= set(STEPS):
         raise ValueError(
-            f"expected {', '.join(MODES)}, or chain_ and letters of t q e b p d, such as chain_tqeb"
-            + did_you_mean(mode, ST_MODES)
+            f"expected {', '.join(mode for mode in MODES if mode in BUILT_MODES)}, or chain_ and letters of t q e b, "
+            f"such as chain_tqeb (not built yet: {', '.join(LATER_STEPS.values())}){did_you_mean(mode, BUILT_MODES)}"
         )
     return tuple(STEPS[letter] for letter in letters)
 

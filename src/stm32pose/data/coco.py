@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-from pathlib import Path
+import posixpath
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -182,11 +183,16 @@ def _images(
         if key in found:
             problems.append(Problem("bad_json", "error", str(path), f"images[{number}]: the id {key} is there twice"))
             continue
-        base = name.replace("\\", "/").rsplit("/", 1)[-1]
-        if name in listed or (base != name and not Path(name).is_absolute() and (folder / name).is_file()):
+        inside, base = _inside(name), name.replace("\\", "/").rsplit("/", 1)[-1]
+        if name in listed:
             found[key] = (folder / name, _size(item))
+        elif inside and base != name and (folder / inside).is_file():
+            found[key] = (folder / inside, _size(item))
         elif base in listed:
             found[key] = (folder / base, _size(item))
+        elif inside is None:
+            message = f"images[{number}]: file_name '{name}' leads out of {folder}; names are relative to that folder"
+            problems.append(Problem("outside_folder", "error", str(path), message))
         else:
             absent.append(name)
     if absent:
@@ -198,6 +204,16 @@ def _images(
         message = f"{len(unlisted)} images of the folder are not in {path.name} and are left out, e.g. {unlisted[0]}"
         problems.append(Problem("missing_label", "warning", str(folder), message))
     return dict(sorted(found.items(), key=lambda entry: entry[1][0].as_posix()))
+
+
+def _inside(name: str) -> str | None:
+    """`name` relative to the folder of images, without `.` and `..`; None where it leads out of that folder.
+
+    `..` is taken out before the disk is asked: behind a symbolic link it would lead anywhere.
+    """
+    system = PureWindowsPath(name)  # knows roots and drives of every system
+    path = posixpath.normpath(name.replace("\\", "/"))
+    return None if system.drive or system.root or path.split("/")[0] == ".." else path
 
 
 def _size(item: dict[str, Any]) -> tuple[int, int] | None:

@@ -1,16 +1,15 @@
-"""Image files in a folder, the number of an image, and files written whole or not at all."""
+"""Image files in a folder, the number of an image, and copies of images."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from stm32pose.errors import UserError
+from stm32pose.files import replacing
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
 """Of image files, in any case."""
@@ -41,22 +40,14 @@ def image_ids(names: Sequence[str]) -> list[int]:
     return numbers if usable else list(range(len(names)))
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and is removed when it does not."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def place_image(source: Path, destination: Path, *, link: bool = False) -> bool:
-    """Copy an image (or hard-link it, where the file system can); False where it is there already, as large."""
+    """Copy an image (or hard-link it, where the file system can); False where it is there already, as large.
+
+    UserError: the disk refuses.
+    """
     if destination.exists() and (destination.samefile(source) or destination.stat().st_size == source.stat().st_size):
         return False
-    with whole_file(destination) as temporary:
+    with replacing(destination, sync=False) as temporary:
         if link:
             try:
                 os.link(source, temporary)

@@ -24,18 +24,18 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stm32pose.data.files import whole_file
 from stm32pose.data.sample import Sample
 from stm32pose.data.synthetic_image import check_skeleton, render_image, render_pose
 from stm32pose.data.yolo import write_yolo
 from stm32pose.errors import ConfigError, UserError, did_you_mean
+from stm32pose.files import write_whole
 from stm32pose.skeletons.skeleton import Skeleton, load_skeleton
 
 __all__ = ["make_poses", "render_pose"]
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Of the generator; raised whenever the same seed gives other images: an old folder is not taken for a new one."""
 MANIFEST = "synthetic.manifest"
 """Written last into a finished folder: the arguments it was made with (JSON, but not `.json`: that is for labels)."""
@@ -56,6 +56,7 @@ def make_poses(
     size: tuple[int, int] = (320, 240),
     seed: int,
     format: str = "yolo",
+    yaw: float = 180.0,
     progress: Callable[[int], None] | None = None,
     workers: int | None = None,
 ) -> None:
@@ -72,6 +73,8 @@ def make_poses(
         size: (W, H) in pixels.
         seed: 0 or more.
         format: `yolo` or `coco`.
+        yaw: people are turned at most this many degrees from facing the camera, 0 to 180; seen from the front, left
+            and right are easier to tell apart.
         progress: told how many more images are done, again and again.
         workers: processes; None: one a core. The images do not depend on it.
 
@@ -80,7 +83,7 @@ def make_poses(
         UserError: the folder holds something else, or cannot be written.
     """
     folder = Path(folder)
-    arguments = _checked(images, skeleton, size, seed, format)
+    arguments = _checked(images, skeleton, size, seed, format, yaw)
     if _finished(folder, arguments):
         log.info("%s: complete already, %d images", folder, images)
         return
@@ -93,7 +96,7 @@ def make_poses(
             todo = [index for index in range(images) if index not in done]
             if progress and done:
                 progress(len(done))
-            for records in _render(folder, todo, skeleton, size, seed, workers):
+            for records in _render(folder, todo, skeleton, size, seed, yaw, workers):
                 done.update({record["index"]: record for record in records})
                 journal.writelines(json.dumps(record) + "\n" for record in records)
                 journal.flush()
@@ -104,14 +107,15 @@ def make_poses(
             write_yolo(samples, folder, skeleton)
         else:
             _write_coco(samples, folder / ANNOTATIONS, skeleton)
-        with whole_file(folder / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(arguments, indent=1) + "\n", encoding="utf-8")
+        write_whole(folder / MANIFEST, json.dumps(arguments, indent=1) + "\n")
         (folder / PARTIAL).unlink()
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
-def _checked(images: int, skeleton: Skeleton, size: tuple[int, int], seed: int, format: str) -> dict[str, Any]:
+def _checked(
+    images: int, skeleton: Skeleton, size: tuple[int, int], seed: int, format: str, yaw: float
+) -> dict[str, Any]:
     """The arguments as the manifest holds them."""
     if format not in FORMATS:
         raise ConfigError(f"format: '{format}'; allowed: {', '.join(FORMATS)}{did_you_mean(format, FORMATS)}")
@@ -121,10 +125,12 @@ def _checked(images: int, skeleton: Skeleton, size: tuple[int, int], seed: int, 
         raise ConfigError(f"seed: {seed}; allowed: 0 to 2^63 - 1")
     if not all(SMALLEST <= side <= LARGEST for side in size):
         raise ConfigError(f"size: {size[0]}x{size[1]}; allowed: {SMALLEST} to {LARGEST} pixels a side")
+    if not 0 <= yaw <= 180:
+        raise ConfigError(f"yaw: {yaw:g}; allowed: 0 to 180 degrees")
     check_skeleton(skeleton)
     return {
         "generator": VERSION, "images": images, "skeleton": skeleton.name, "keypoints": list(skeleton.keypoints),
-        "size": list(size), "seed": seed, "format": format,
+        "size": list(size), "seed": seed, "format": format, "yaw": yaw,
     }  # fmt: skip
 
 
@@ -157,8 +163,7 @@ def _resume(folder: Path, arguments: dict[str, Any]) -> dict[int, dict[str, Any]
     _same_arguments(folder, lines[0], arguments)
     whole = [line for line in lines[1:] if line.endswith("\n")]
     if len(whole) != len(lines) - 1:  # cut off in the middle of a line
-        with whole_file(journal) as temporary:
-            temporary.write_text("".join([lines[0], *whole]), encoding="utf-8")
+        write_whole(journal, "".join([lines[0], *whole]))
     records = [json.loads(line) for line in whole]
     return {record["index"]: record for record in records if (folder / _name(record["index"])).is_file()}
 
@@ -180,7 +185,13 @@ def _same_arguments(folder: Path, text: str, arguments: dict[str, Any]) -> None:
 
 
 def _render(
-    folder: Path, todo: Sequence[int], skeleton: Skeleton, size: tuple[int, int], seed: int, workers: int | None
+    folder: Path,
+    todo: Sequence[int],
+    skeleton: Skeleton,
+    size: tuple[int, int],
+    seed: int,
+    yaw: float,
+    workers: int | None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Make the images `todo`; yields the labels of a few at a time, in any order."""
     chunks = [list(todo[start : start + CHUNK]) for start in range(0, len(todo), CHUNK)]
@@ -190,7 +201,7 @@ def _render(
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
         try:
-            tasks = [pool.submit(_make_images, folder, chunk, skeleton, size, seed) for chunk in chunks]
+            tasks = [pool.submit(_make_images, folder, chunk, skeleton, size, seed, yaw) for chunk in chunks]
             for task in as_completed(tasks):
                 yield task.result()
         except BrokenProcessPool as error:
@@ -202,7 +213,7 @@ def _render(
             pool.shutdown(wait=True, cancel_futures=True)
     else:
         for chunk in chunks:
-            yield _make_images(folder, chunk, skeleton, size, seed)
+            yield _make_images(folder, chunk, skeleton, size, seed, yaw)
 
 
 def _cores() -> int:
@@ -222,12 +233,12 @@ def _start_worker() -> None:
 
 
 def _make_images(
-    folder: Path, indices: Sequence[int], skeleton: Skeleton, size: tuple[int, int], seed: int
+    folder: Path, indices: Sequence[int], skeleton: Skeleton, size: tuple[int, int], seed: int, yaw: float
 ) -> list[dict[str, Any]]:
     records = []
     for index in indices:
         rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
-        drawn = render_image(rng, skeleton, size)
+        drawn = render_image(rng, skeleton, size, yaw)
         quality = int(rng.integers(60, 97))
         _, data = cv2.imencode(".jpg", drawn.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
         (folder / _name(index)).write_bytes(data.tobytes())
@@ -281,14 +292,11 @@ def _write_coco(samples: Sequence[Sample], path: Path, skeleton: Skeleton) -> No
         "skeleton": [[start + 1, end + 1] for start, end in skeleton.edges],
     }
     document = {"info": {"description": "synthetic people"}, "images": images, "annotations": annotations}
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(document | {"categories": [category]}), encoding="utf-8")
+    write_whole(path, json.dumps(document | {"categories": [category]}))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
-    from stm32pose.reporting.console import complain, counting
-
     parser = argparse.ArgumentParser(
         prog="python -m stm32pose.data.synthetic", description="Images of procedural people with exact labels."
     )
@@ -298,23 +306,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="another seed, other images (default: 1)")
     parser.add_argument("--size", default="320x240", metavar="WxH", help="in pixels (default: 320x240)")
     parser.add_argument("--format", default="yolo", help="yolo or coco (default: yolo)")
+    parser.add_argument(
+        "--yaw", type=float, default=180.0, metavar="DEG", help="most turn from the front (default: 180)"
+    )
     parser.add_argument("--workers", type=int, default=None, help="processes (default: one a core)")
     given = parser.parse_args(argv)
     try:
         size = _parse_size(given.size)
         skeleton = load_skeleton(given.skeleton)
-        with counting(f"synthetic people in {given.out}", given.images) as progress:
-            make_poses(
-                given.out, images=given.images, skeleton=skeleton, size=size, seed=given.seed, format=given.format,
-                progress=progress, workers=given.workers,
-            )  # fmt: skip
+        make_poses(
+            given.out, images=given.images, skeleton=skeleton, size=size, seed=given.seed, format=given.format,
+            yaw=given.yaw,
+            progress=_tenths(given.images), workers=given.workers,
+        )  # fmt: skip
     except UserError as error:
-        complain(str(error))
+        sys.stderr.write(f"{error}\n")
         return error.exit_code
     except KeyboardInterrupt:
-        complain(f"{given.out}: interrupted; run the same command again to go on")
+        sys.stderr.write(f"{given.out}: interrupted; run the same command again to go on\n")
         return 130
+    sys.stdout.write(f"{given.out}: complete, {given.images} images\n")
     return 0
+
+
+def _tenths(total: int) -> Callable[[int], None]:
+    """A function that is told how many more images are done, and writes a line when another tenth of all is."""
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        if (done + count) * 10 // total > done * 10 // total:
+            sys.stdout.write(f"{done + count} of {total} images\n")
+            sys.stdout.flush()
+        done += count
+
+    return advance
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -96,11 +96,14 @@ def render_pose(
     return drawn.image, drawn.keypoints, drawn.box
 
 
-def render_image(rng: np.random.Generator, skeleton: Skeleton, size: tuple[int, int]) -> PoseImage:
-    """`render_pose` with the area and the family of the pose; the skeleton must have been checked."""
+def render_image(rng: np.random.Generator, skeleton: Skeleton, size: tuple[int, int], yaw: float = 180.0) -> PoseImage:
+    """`render_pose` with the area and the family of the pose; the skeleton must have been checked.
+
+    `yaw`: the person is turned at most this many degrees from facing the camera.
+    """
     body = sample_body(rng)
     pose = sample_pose(rng, body)
-    figure = build_figure(body, pose, yaw=float(rng.uniform(-180, 180)))
+    figure = build_figure(body, pose, yaw=float(rng.uniform(-yaw, yaw)))
     stage = set_stage(rng, figure, pose, size)
     for _ in range(8):
         if inside_image(stage, size) >= FEWEST:

@@ -63,7 +63,7 @@ def _aim(rng: np.random.Generator, figure: Figure, size: tuple[int, int]) -> Cam
     low, high = (flat - spread).min(axis=0), (flat + spread).max(axis=0)
     fit = float((np.array(size) / (high - low)).min())
     # mostly large, as a detector would crop a person; sometimes small, sometimes cut off by the image's edge
-    share = rng.uniform(1.08, 1.75) if rng.random() < ZOOMED else 0.42 + 0.56 * rng.random() ** 0.6
+    share = rng.uniform(1.08, 1.75) if rng.random() < ZOOMED else 0.52 + 0.46 * rng.random() ** 0.6
     focal = fit * float(share)
     slack = np.array(size) - focal * (high - low)
     place = rng.uniform(0, 1, 2) if share <= 1 else rng.uniform(0.15, 0.85, 2)

@@ -13,11 +13,12 @@ from typing import Literal
 
 import numpy as np
 
-from stm32pose.data.files import image_ids, list_images, place_image, whole_file
+from stm32pose.data.files import image_ids, list_images, place_image
 from stm32pose.data.images import image_size
 from stm32pose.data.problems import Problem, errors_of
 from stm32pose.data.sample import Sample
 from stm32pose.errors import UserError
+from stm32pose.files import write_whole
 from stm32pose.skeletons.skeleton import Skeleton
 
 HEADER = 5
@@ -272,8 +273,7 @@ def write_yolo(
         taken[stem] = sample.image
         try:
             written += place_image(sample.image, folder / sample.image.name, link=link)
-            with whole_file(folder / f"{stem}.txt") as temporary:
-                temporary.write_text(label_text(sample, flags=flags), encoding="ascii", newline="\n")
+            write_whole(folder / f"{stem}.txt", label_text(sample, flags=flags), sync=False)
         except OSError as error:
             raise UserError(f"{folder / stem}: cannot be written: {error.strerror or error}") from error
         if progress:

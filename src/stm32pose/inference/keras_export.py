@@ -28,10 +28,47 @@ def tflite_converter(model: keras.Model) -> Any:
     shape = tuple(model.inputs[0].shape[1:])
     if len(shape) != 3 or not all(isinstance(size, int) for size in shape):
         raise ConfigError(f"model '{model.name}': got an input of shape {list(shape)}; H, W and channels must be fixed")
+    model = with_nearest_resizing(model)
     signature = tf.TensorSpec((1, *shape), tf.float32, name="image")
     function = tf.function(lambda image: model(image, training=False), input_signature=[signature])
     with quiet_streams():  # it warns that the model itself could be handed over too
         return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+
+
+def with_nearest_resizing(model: keras.Model) -> keras.Model:
+    """`model`, or a copy whose nearest-neighbour upsampling TFLite has one operator for.
+
+    UpSampling2D becomes RESHAPE and TILE there, which no accelerator runs; Resizing to the same, fixed size becomes
+    RESIZE_NEAREST_NEIGHBOR and gives the same values. For networks that grow with their input it is no replacement,
+    which is why it is made for the conversion alone. Layers met at several sizes stay as they are.
+    """
+    import keras
+
+    replaced = {id(layer): size for layer in model._flatten_layers() if (size := _nearest_size(layer)) is not None}
+    if not replaced or type(model).__name__ not in ("Functional", "Sequential"):
+        return model
+
+    def rebuild(layer: keras.Layer) -> keras.Layer:
+        if id(layer) in replaced:
+            return keras.layers.Resizing(*replaced[id(layer)], interpolation="nearest", name=layer.name)
+        return layer.__class__.from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=rebuild, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _nearest_size(layer: keras.Layer) -> tuple[int, int] | None:
+    """(H, W) of the output of a nearest-neighbour UpSampling2D; None for other layers, or where it is not one size."""
+    import keras
+
+    if type(layer) is not keras.layers.UpSampling2D or layer.interpolation != "nearest":
+        return None
+    sizes = {tuple(tensor.shape[1:3]) for node in layer._inbound_nodes for tensor in node.output_tensors}
+    if len(sizes) != 1 or layer.data_format != "channels_last":
+        return None
+    height, width = sizes.pop()
+    return (height, width) if height and width else None
 
 
 def convert(converter: Any, what: str) -> bytes:

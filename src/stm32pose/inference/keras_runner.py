@@ -20,7 +20,7 @@ class KerasRunner(Runner):
     def __init__(self, path: Path, *, rescaling: tuple[float, float]) -> None:
         import tensorflow as tf
 
-        from stm32pose.models.load import load_model
+        from stm32pose.models.load import final_activation, load_model
 
         model = load_model(path)
         if len(model.inputs) != 1:
@@ -33,6 +33,7 @@ class KerasRunner(Runner):
             quantized=False,
         )
         super().__init__(path, io, rescaling)
+        self.activation = final_activation(model)
         # One trace for every batch size: the last batch of a set is a partial one.
         signature = tf.TensorSpec((io.batch, *io.input.shape), io.input.dtype)
         self._function = tf.function(lambda images: model(images, training=False), input_signature=[signature])

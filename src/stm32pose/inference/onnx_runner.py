@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stm32pose.errors import ConfigError, UserError
+from stm32pose.errors import ConfigError, UserError, first_line
 from stm32pose.inference.runner import Layout, ModelIO, Runner
 from stm32pose.inference.tensors import TensorInfo
 
@@ -51,7 +51,7 @@ class OnnxRunner(Runner):
         try:
             return self._session.run(None, {self._input_name: inputs})
         except _errors() as error:
-            raise UserError(f"{self.path}: ONNX Runtime cannot run it: {_first_line(error)}") from error
+            raise UserError(f"{self.path}: ONNX Runtime cannot run it: {first_line(error)}") from error
 
 
 def _open(path: Path, threads: int) -> Any:
@@ -67,7 +67,7 @@ def _open(path: Path, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except _errors() as error:
-        raise UserError(f"{path}: not an ONNX file that ONNX Runtime can load: {_first_line(error)}") from error
+        raise UserError(f"{path}: not an ONNX file that ONNX Runtime can load: {first_line(error)}") from error
 
 
 def _errors() -> tuple[type[Exception], ...]:
@@ -139,7 +139,3 @@ def _integer_scales(path: Path, nodes: list[Any]) -> dict[str, tuple[float, int]
             zero = constants.get(node.input[2]) if len(node.input) > 2 else None
             found[name] = (float(constants[node.input[1]]), 0 if zero is None else int(zero))
     return found
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

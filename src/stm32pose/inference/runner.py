@@ -11,13 +11,11 @@ from typing import Literal
 
 import numpy as np
 
+from stm32pose.config.suffixes import MODEL_FILES, ModelKind, model_kind
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.inference.tensors import TensorInfo, dequantize, input_table, look_up
 
-Kind = Literal["keras", "tflite", "onnx"]
 Layout = Literal["NHWC", "NCHW"]
-
-SUFFIXES: dict[str, Kind] = {".keras": "keras", ".h5": "keras", ".tflite": "tflite", ".onnx": "onnx"}
 
 
 def load_runner(path: str | Path, *, rescaling: tuple[float, float], threads: int = 1) -> Runner:
@@ -33,9 +31,9 @@ def load_runner(path: str | Path, *, rescaling: tuple[float, float], threads: in
         UserError: a file that cannot be read or run.
     """
     path = Path(path)
-    kind = SUFFIXES.get(path.suffix.lower())
+    kind = model_kind(path)
     if kind is None:
-        raise ConfigError(f"model.model_path: got '{path.name}'; a model is one of {', '.join(SUFFIXES)}")
+        raise ConfigError(f"model.model_path: got '{path.name}'; a model is one of {', '.join(MODEL_FILES)}")
     if not path.is_file():
         raise ConfigError(f"model.model_path: no such file: {path}")
     if kind == "keras":
@@ -82,10 +80,12 @@ class Runner(ABC):
             file's own.
         input_shape: (H, W, C).
         layout: NHWC or NCHW, of the file's input.
+        activation: of the outputs (sigmoid, softmax), where the file tells; else None.
         invoke_seconds: time spent inside the library's own inference call so far, in seconds.
     """
 
-    kind: Kind
+    kind: ModelKind
+    activation: str | None = None
 
     def __init__(self, path: Path, io: ModelIO, rescaling: tuple[float, float]) -> None:
         if len(io.input.shape) != 3:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stm32pose.errors import ConfigError, UserError
+from stm32pose.errors import ConfigError, UserError, first_line
 from stm32pose.inference.quiet import quiet_streams
 from stm32pose.inference.runner import ModelIO, Runner
 from stm32pose.inference.tensors import TensorInfo
@@ -43,7 +43,7 @@ class TfliteRunner(Runner):
         try:
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
-            raise UserError(f"{self.path}: LiteRT cannot run it: {_first_line(error)}") from error
+            raise UserError(f"{self.path}: LiteRT cannot run it: {first_line(error)}") from error
         return ()
 
     def _collect(self, outputs: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
@@ -65,7 +65,7 @@ def open_interpreter(path: Path, threads: int = 1) -> Any:
             interpreter = Interpreter(model_content=content, num_threads=threads)
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"{path}: LiteRT cannot load it: {_first_line(error)}") from error
+        raise UserError(f"{path}: LiteRT cannot load it: {first_line(error)}") from error
     return interpreter
 
 
@@ -93,7 +93,3 @@ def _is_quantized(interpreter: Any) -> bool:
         for tensor in interpreter.get_tensor_details()
         if tensor["dtype"] is not None
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from stm32pose import __version__
-from stm32pose.errors import UserError
+from stm32pose.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import keras
@@ -33,12 +33,25 @@ READING_ERRORS = (
     RuntimeError,
     zipfile.BadZipFile,
 )
+H5_SUFFIXES = (".h5", ".hdf5")
+"""Of HDF5 files, compared in lower case."""
 PLAIN_PACKAGES = ("keras", "builtins")
+CODE_LAYERS = {
+    "Lambda": "which is code stored in the file",
+    "__lambda__": "which is code stored in the file",
+    "TFSMLayer": "which runs another file, a SavedModel",
+    "TorchModuleWrapper": "which is pickled code of PyTorch",
+    "JaxLayer": "which is code of JAX stored in the file",
+    "FlaxLayer": "which is code of Flax stored in the file",
+}
+"""Keras' own layers that run what a file brings along, and why they are refused."""
+PASSING = ("Reshape", "Dropout", "Identity")
+"""Layers that the values pass unchanged."""
 CHUNK = 1 << 20
 
 
 def load_model(path: str | Path, *, where: str = "model.model_path") -> keras.Model:
-    """The Keras model of a .keras or .h5 file, uncompiled. No code of the file is run: Lambda layers are refused.
+    """The Keras model of a .keras or .h5 file, uncompiled. No code of the file is run: `CODE_LAYERS` are refused.
 
     Raises UserError when the file is missing, no Keras model, damaged, or needs classes that Keras does not have.
     """
@@ -55,7 +68,7 @@ def load_model(path: str | Path, *, where: str = "model.model_path") -> keras.Mo
             with zipfile.ZipFile(file) as archive:
                 refuse_foreign_code(json.loads(archive.read("config.json")), file, where)
             return read_model(file)
-        if suffix in (".h5", ".hdf5"):
+        if suffix in H5_SUFFIXES:
             if not h5py.is_hdf5(file):
                 raise UserError(f"{where}: '{file}' is not an HDF5 file, or it is cut off")
             return load_h5(file, where)
@@ -68,6 +81,9 @@ def read_model(file: Path) -> keras.Model:
     """Keras' own loader, uncompiled and without stored code; ValueError for a file of something else."""
     import keras
 
+    if file.suffix != file.suffix.lower():  # Keras knows its files by suffixes in lower case
+        with TemporaryDirectory() as folder:
+            return read_model(Path(copyfile(file, Path(folder) / f"model{file.suffix.lower()}")))
     model = keras.saving.load_model(file, compile=False, safe_mode=True)
     if not isinstance(model, keras.Model):
         raise ValueError(f"it holds a {type(model).__name__}")
@@ -85,13 +101,13 @@ def load_h5(file: Path, where: str) -> keras.Model:
     architecture = json.loads(config)
     refuse_foreign_code(architecture, file, where)
     if not translate_keras_2(architecture):
-        return read_model(file)
+        return restore_axes(read_model(file), architecture)
     with TemporaryDirectory() as folder:
         copy = Path(folder) / "translated.h5"
         copyfile(file, copy)  # not its permissions: the original may be read-only
         with h5py.File(copy, "r+") as content:
             content.attrs["model_config"] = json.dumps(architecture)
-        return read_model(copy)
+        return restore_axes(read_model(copy), architecture)
 
 
 def translate_keras_2(architecture: Any) -> bool:
@@ -107,14 +123,28 @@ def translate_keras_2(architecture: Any) -> bool:
     return changed
 
 
+def restore_axes(model: keras.Model, architecture: Any) -> keras.Model:
+    """`model` with the axes of every softmax over cells, which Keras' reader of .h5 files drops without a word."""
+    for layer in model._flatten_layers():
+        if type(layer).__name__ != "Softmax":
+            continue
+        for node in dictionaries(architecture):
+            config = node.get("config")
+            if isinstance(config, dict) and config.get("name") == layer.name and isinstance(config.get("axis"), list):
+                layer.axis = tuple(config["axis"])
+    return model
+
+
 def refuse_foreign_code(config: Any, file: Path, where: str) -> None:
-    """UserError when the architecture `config` holds Lambda layers (stored code) or classes from outside Keras."""
+    """UserError when the architecture `config` holds, however deep, `CODE_LAYERS` or classes from outside Keras."""
     for node in dictionaries(config):
         name = node.get("class_name")
-        if name in ("Lambda", "__lambda__"):
+        # Keras also finds `layers.Lambda` in the module `keras`, and `package>Name`.
+        kind = str(name).rpartition(">")[2].rpartition(".")[2]
+        if kind in CODE_LAYERS:
             raise UserError(
-                f"{where}: '{file}' has a Lambda layer, which is code stored in the file and is not run; rebuild the "
-                "model with a layer of Keras in its place"
+                f"{where}: '{file}' has a {kind.strip('_').replace('lambda', 'Lambda')} layer, {CODE_LAYERS[kind]} and "
+                "is not run; rebuild the model with a layer of Keras in its place"
             )
         module = node.get("module")
         if name and isinstance(module, str) and module.split(".")[0] not in PLAIN_PACKAGES:
@@ -129,6 +159,50 @@ def dictionaries(node: Any) -> Iterator[dict[str, Any]]:
     if isinstance(node, list):
         for item in node:
             yield from dictionaries(item)
+
+
+def final_activation(model: keras.Model) -> str | None:
+    """`sigmoid` or `softmax` (over the cells of each map) where that is what the only output comes from; else None.
+
+    Seen in a layer of its own, in the activation of the last convolution, and in single operations, as ST's 4.x files
+    end: exp(z - max) / sum(exp(z - max)).
+    """
+    if len(model.outputs or ()) != 1:
+        return None
+    tensor = model.outputs[0]
+    while True:
+        operation = tensor._keras_history.operation
+        if getattr(operation, "outputs", None) and hasattr(operation, "layers"):  # a network inside
+            tensor = operation.outputs[tensor._keras_history.tensor_index]
+            continue
+        found = activation_of(operation)
+        inputs = operation._inbound_nodes[tensor._keras_history.node_index].input_tensors
+        if found or type(operation).__name__ not in PASSING or len(inputs) != 1:
+            return found
+        tensor = inputs[0]
+
+
+def activation_of(operation: Any) -> str | None:
+    """The activation that a layer or an operation of Keras is, or ends with; None for others."""
+    kind = type(operation).__name__
+    if kind == "Sigmoid" or getattr(getattr(operation, "activation", None), "__name__", "") == "sigmoid":
+        return "sigmoid"
+    node = operation._inbound_nodes[0]
+    if kind == "Softmax" and over_cells(operation.axis, node.input_tensors[0].shape):
+        return "softmax"
+    if kind in ("Divide", "TrueDivide") and len(node.input_tensors) == 2:
+        powers, total = (tensor._keras_history.operation for tensor in node.input_tensors)
+        if (type(powers).__name__, type(total).__name__) == ("Exp", "Sum"):
+            summed = total._inbound_nodes[0].input_tensors[0]
+            if summed is node.input_tensors[0] and over_cells(total.axis, summed.shape):
+                return "softmax"
+    return None
+
+
+def over_cells(axis: Any, shape: tuple[int | None, ...]) -> bool:
+    """Whether `axis` (one or several) is all of [B, h, w, K] or [B, h*w, K] but batch and keypoints."""
+    axes = axis if isinstance(axis, list | tuple) else [axis]
+    return None not in axes and sorted(index % len(shape) for index in axes) == list(range(1, len(shape) - 1))
 
 
 def is_url(path: str | Path) -> bool:
@@ -173,9 +247,3 @@ def fetch(url: str, folder: Path, *, timeout: float = 30.0, where: str = "model.
 def size_text(size: int) -> str:
     """`size` in bytes, for people."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's text, at most 200 characters."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]

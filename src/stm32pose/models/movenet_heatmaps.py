@@ -65,11 +65,7 @@ def merge(x: KerasTensor, lateral: KerasTensor, upsampling: str, name: str) -> K
     """`x` at twice its size, plus `lateral`."""
     from keras import layers
 
-    if upsampling == "nearest":
-        # UpSampling2D becomes RESHAPE and TILE in TFLite; this becomes RESIZE_NEAREST_NEIGHBOR, which an NPU runs.
-        x = layers.Resizing(2 * x.shape[1], 2 * x.shape[2], interpolation="nearest", name=f"{name}_up")(x)
-    else:
-        x = layers.UpSampling2D(2, interpolation=upsampling, name=f"{name}_up")(x)
+    x = layers.UpSampling2D(2, interpolation=upsampling, name=f"{name}_up")(x)
     return layers.Add(name=f"{name}_add")([x, lateral])
 
 

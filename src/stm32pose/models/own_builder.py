@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from stm32pose.errors import ConfigError, UserError, did_you_mean
+from stm32pose.errors import ConfigError, UserError, did_you_mean, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -83,8 +83,3 @@ def run_builder(
             f"{where}: {name} returned a model with output {output}, it must be (h, w, {keypoints}): a map a keypoint"
         )
     return network
-
-
-def one_line(error: Exception) -> str:
-    """Kind and text of `error` on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stm32pose.errors import ConfigError, UserError
-from stm32pose.models.load import READING_ERRORS, fetch, first_line, is_url, load_model
+from stm32pose.errors import ConfigError, UserError, first_line
+from stm32pose.models.load import H5_SUFFIXES, READING_ERRORS, fetch, is_url, load_model
 from stm32pose.models.mobilenet_v2 import LAST_LAYER
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def read_weights(file: Path, where: str = "model.pretrained") -> list[tuple[str,
     if file.suffix.lower() == ".keras":
         model = load_model(file, where=where)
         return [(layer.name, layer.get_weights()) for layer in model._flatten_layers() if own_weights(layer)]
-    if file.suffix.lower() not in (".h5", ".hdf5") or not h5py.is_hdf5(file):
+    if file.suffix.lower() not in H5_SUFFIXES or not h5py.is_hdf5(file):
         raise UserError(f"{where}: '{file}' is not an .h5 or .keras file; allowed are these and 'imagenet'")
     try:
         with h5py.File(file) as content:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
+from stm32pose.config.suffixes import model_kind
 from stm32pose.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -13,8 +16,6 @@ if TYPE_CHECKING:
 
     from stm32pose.data.splits import Splits
     from stm32pose.skeletons.skeleton import Skeleton
-
-KERAS_SUFFIXES = (".keras", ".h5")
 
 T = TypeVar("T")
 
@@ -36,19 +37,31 @@ def input_shape(model: keras.Model) -> tuple[int, int, int]:
     return int(shape[0]), int(shape[1]), int(shape[2])
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One model on one set: `poses` [M, K, 3] an image, in image pixels; `results` as `evaluate_poses` gives them."""
+
+    path: Path
+    label: str
+    poses: list[np.ndarray]
+    results: dict[str, Any]
+    seconds: float
+    invoke_seconds: float
+
+
 @dataclass(frozen=True)
 class Artifacts:
     """Models made or given so far, and the data they are made from.
 
     Attributes:
         models: model files in the order they appeared; the last one is what the next step works on.
-        evaluated: those whose accuracy is known already.
+        measured: accuracy and poses of the models evaluated so far, to draw them beside the next ones.
         skeleton: the keypoints, where a step needs labels.
         splits: the sets of images, where a step needs them.
     """
 
     models: tuple[Path, ...] = ()
-    evaluated: frozenset[Path] = frozenset()
+    measured: tuple[Measured, ...] = ()
     skeleton: Skeleton | None = None
     splits: Splits | None = None
 
@@ -63,7 +76,7 @@ class Artifacts:
     def float_model(self) -> Path:
         """The newest Keras model. ConfigError: there is none."""
         for path in reversed(self.models):
-            if path.suffix in KERAS_SUFFIXES:
+            if model_kind(path) == "keras":
                 return path
         got = f"got {self.latest}" if self.models else "missing"
         raise ConfigError(f"model.model_path: {got}; quantization needs a float model (.keras or .h5)")
@@ -87,5 +100,5 @@ class Artifacts:
     def with_model(self, path: Path) -> Artifacts:
         return replace(self, models=(*self.models, path))
 
-    def with_evaluated(self, path: Path) -> Artifacts:
-        return replace(self, evaluated=self.evaluated | {path})
+    def with_measured(self, found: Measured) -> Artifacts:
+        return replace(self, measured=(*self.measured, found))

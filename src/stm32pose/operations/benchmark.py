@@ -30,7 +30,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     run.add(
         "benchmark",
         {
-            "label": "int8" if path.suffix == ".tflite" else path.suffix.lstrip("."),
+            "label": "int8" if graph.quantized else "float, priced as int8",
             "file": run.relative(path),
             "board": chosen.name,
             "boards": rows,

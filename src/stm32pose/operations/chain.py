@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from stm32pose.reporting.summary import print_summary, track_summary
 from stm32pose.reporting.tracking import Tracker, track
 
 log = logging.getLogger(__name__)
+
+REPORT = "report.html"
 
 Step = Callable[[Config, Run, Artifacts], Artifacts]
 
@@ -39,6 +42,7 @@ def run_chain(config: Config, folder: Path, *, overrides: Iterable[str] = ()) ->
         UserError: the run failed for a reason the user can mend.
         KeyboardInterrupt: Ctrl-C.
     """
+    config = _seeded(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         console.setup_logging(folder)
@@ -48,39 +52,70 @@ def run_chain(config: Config, folder: Path, *, overrides: Iterable[str] = ()) ->
         return _run(config, folder, tracker, overrides)
 
 
-def _run(config: Config, folder: Path, tracker: Tracker, overrides: Iterable[str]) -> Path:
-    from stm32pose.reporting.report import write_report
+def _seeded(config: Config) -> Config:
+    """`general.global_seed: null` draws one seed for the whole run; config.yaml of the run folder has it."""
+    if config.general.global_seed is not None:
+        return config
+    general = config.general.model_copy(update={"global_seed": secrets.randbits(31)})
+    return config.model_copy(update={"general": general})
 
+
+def _run(config: Config, folder: Path, tracker: Tracker, overrides: Iterable[str]) -> Path:
     run = Run(config, folder, tracker, overrides)
     log.info("operation_mode: %s", config.operation_mode)
-    status = "failed"
     try:
         artifacts = prepare(config, run)
         for step in config.steps:
             console.say(f"\n{step}", style="bold")
             artifacts = STEPS[step](config, run, artifacts)
-        status = "finished"
-        log.info("operation finished: %s", config.operation_mode)
     except KeyboardInterrupt:
-        status = "interrupted"
+        _close_early(run, "interrupted", None)
         raise
     except OSError as error:
+        log.debug("the run failed", exc_info=True)
         where = f"{error.filename}: " if error.filename else ""
-        log.exception("the run failed")
-        raise UserError(f"{where}{error.strerror or error}") from error
+        told = UserError(f"{where}{error.strerror or error}")
+        _close_early(run, "failed", told)
+        raise told from error
     except UserError as error:
-        log.debug("%s", error)
-        run.results["run"]["error"] = str(error)
+        log.debug("the run failed: %s", error)
+        _close_early(run, "failed", error)
         raise
-    finally:
-        run.finish(status)
-        report = write_report(run)
-        track_summary(run)
-        tracker.artifacts(folder)
+    except Exception as error:
+        log.debug("the run failed, and the fault is ours", exc_info=True)
+        _close_early(run, "failed", error)
+        raise
+    log.info("operation finished: %s", config.operation_mode)
+    for finish in _closing(run, "finished"):
+        finish()
     print_summary(run)
+    report = folder / REPORT
     console.say(f"\nreport: {report}")
     if config.general.display_figures:
         import webbrowser
 
         webbrowser.open(report.resolve().as_uri())
     return report
+
+
+def _closing(run: Run, status: str) -> list[Callable[[], object]]:
+    """What leaves a readable folder, whichever way the run ended."""
+    from stm32pose.reporting.report import write_report
+
+    return [
+        lambda: run.finish(status),
+        lambda: write_report(run),
+        lambda: track_summary(run),
+        lambda: run.tracker.artifacts(run.folder),
+    ]
+
+
+def _close_early(run: Run, status: str, error: BaseException | None) -> None:
+    """Close a run that did not reach its end. What fails here is logged: it must not hide why the run ended."""
+    if error is not None:
+        run.results["run"]["error"] = str(error)
+    for finish in _closing(run, status):
+        try:
+            finish()
+        except (UserError, OSError) as second:
+            log.warning("%s", second)

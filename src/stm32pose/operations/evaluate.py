@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stm32pose.config.schema import Config
-from stm32pose.operations.artifacts import Artifacts
+from stm32pose.operations.artifacts import Artifacts, Measured
+from stm32pose.operations.codec import codec_of
 from stm32pose.reporting import console
 from stm32pose.reporting.run import Run
 
@@ -25,17 +24,6 @@ log = logging.getLogger(__name__)
 BATCH = 16
 
 
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """One model on one set: `poses` [M, K, 3] an image, in image pixels; `results` as `evaluate_poses` gives them."""
-
-    label: str
-    poses: list[np.ndarray]
-    results: dict[str, Any]
-    seconds: float
-    invoke_seconds: float
-
-
 def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     """Evaluate the models that are new on the test set, or the validation set where there is no test set."""
     from stm32pose.data.splits import evaluation_set
@@ -46,38 +34,32 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     skeleton, splits = artifacts.labelled()
     set_name, samples = evaluation_set(splits)
     rescaling = (config.preprocessing.rescaling.scale, config.preprocessing.rescaling.offset)
-    measured = []
+    known = {found.path for found in artifacts.measured}
     for path in artifacts.models:
-        if path in artifacts.evaluated:
+        if path in known:
             continue
         runner = load_runner(path, rescaling=rescaling, threads=config.general.num_threads_tflite)
         found = measure(config, runner, samples, skeleton)
-        measured.append(found)
+        artifacts = artifacts.with_measured(found)
         dump_arrays(config, run, runner, samples, found.label)
+        run.write_json(f"per_image_{found.label}.json", found.results["per_image"])
         run.add("evaluation", _entry(found, run.relative(path), set_name, len(samples)), append=True)
-        prefix = {"float": "float", "int8": "quantized"}[found.label]
-        log.info("%s_model_OKS : %.2f%%", prefix, 100 * (found.results["metrics"].get("mean_oks") or 0.0))
-        artifacts = artifacts.with_evaluated(path)
+        oks = found.results["metrics"].get("mean_oks_st")
+        if oks is not None:
+            prefix = {"float": "float", "int8": "quantized"}[found.label]
+            log.info("%s_model_OKS : %.2f%%", prefix, 100 * oks)
     keypoint_chart(run.results["evaluation"], run.figures / "keypoints.png")
-    example_pictures(samples, measured, skeleton, run.figures, config)
+    example_pictures(samples, artifacts.measured, skeleton, run.figures, config)
     return artifacts
 
 
 def measure(config: Config, runner: Runner, samples: list[Sample], skeleton: Skeleton) -> Measured:
     """Poses and figures of one model on `samples`; preparing images and the model's own work overlap."""
-    from stm32pose.codecs.select import make_codec
     from stm32pose.data.pipeline import Pipeline, unmap_poses
     from stm32pose.inference.ahead import predict_ahead
     from stm32pose.metrics.evaluate import evaluate_poses
 
-    codec = make_codec(
-        config.model.model_type,
-        input_shape=runner.input_shape,
-        output_shapes=[output.shape for output in runner.outputs],
-        keypoints=skeleton.count,
-        activation=output_activation(config, runner.path),
-        decode=config.postprocessing.decode,
-    )
+    codec = codec_of(config, runner, skeleton)
     pipeline = Pipeline(
         samples,
         input_shape=runner.input_shape,
@@ -94,16 +76,7 @@ def measure(config: Config, runner: Runner, samples: list[Sample], skeleton: Ske
             advance(len(batch.images))
     seconds = time.perf_counter() - started
     results = evaluate_poses(samples, poses, skeleton)
-    return Measured(label, poses, results, seconds, runner.invoke_seconds - before)
-
-
-def output_activation(config: Config, path: Path) -> str:
-    """The activation of the maps: from the file beside a quantized model, else from the configuration."""
-    from stm32pose.quantization.sidecar import read_sidecar
-
-    sidecar = read_sidecar(path)
-    described = (sidecar or {}).get("codec", {}).get("activation")
-    return described or config.model.final_activation
+    return Measured(runner.path, label, poses, results, seconds, runner.invoke_seconds - before)
 
 
 def dump_arrays(config: Config, run: Run, runner: Runner, samples: list[Sample], label: str) -> None:
@@ -127,7 +100,7 @@ def dump_arrays(config: Config, run: Run, runner: Runner, samples: list[Sample],
 
 
 def _entry(found: Measured, file: str, set_name: str, images: int) -> dict[str, Any]:
-    kept = {name: found.results[name] for name in ("metrics", "per_keypoint", "by_size")}
+    kept = {name: found.results[name] for name in ("metrics", "per_keypoint", "by_size", "counts")}
     return {
         "label": found.label,
         "file": file,

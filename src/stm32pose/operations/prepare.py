@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stm32pose.config.schema import Config
+from stm32pose.config.suffixes import model_kind
 from stm32pose.errors import ConfigError
 from stm32pose.operations.artifacts import Artifacts
 from stm32pose.reporting.run import Run
@@ -28,10 +29,15 @@ def prepare(config: Config, run: Run) -> Artifacts:
         ConfigError: a path or a set that a step needs is missing.
         UserError: labels are broken, or no image was found.
     """
+    log.info("seed: %s", config.general.global_seed)
     artifacts = Artifacts()
     trains = config.steps[0] == "train"
     if config.model.model_path and not trains:
         artifacts = artifacts.with_model(model_file(config.model.model_path, run))
+    if trains or any(model_kind(path) == "keras" for path in artifacts.models):
+        from stm32pose.training.runtime import prepare_runtime
+
+        prepare_runtime(config)
     needs = set().union(*(NEEDS.get(step, set()) for step in config.steps))
     if needs:
         artifacts = _with_data(config, run, artifacts, needs)

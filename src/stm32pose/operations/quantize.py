@@ -9,6 +9,7 @@ import numpy as np
 
 from stm32pose.config.schema import Config
 from stm32pose.operations.artifacts import Artifacts, input_shape, needed
+from stm32pose.operations.codec import codec_of_model
 from stm32pose.reporting import console
 from stm32pose.reporting.run import Run
 
@@ -17,8 +18,6 @@ log = logging.getLogger(__name__)
 
 def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     """Quantize the newest Keras model; adds the .tflite file to the artifacts."""
-    from stm32pose.codecs.select import make_codec
-    from stm32pose.config.model_sections import Heatmap
     from stm32pose.data.pipeline import Pipeline
     from stm32pose.models.load import load_model
     from stm32pose.quantization.calibration import calibration_images
@@ -28,15 +27,8 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     skeleton, splits = artifacts.skeleton, artifacts.images()
     model = load_model(artifacts.float_model)
     shape = input_shape(model)
-    codec = make_codec(
-        config.model.model_type,
-        input_shape=shape,
-        output_shapes=[tuple(output.shape[1:]) for output in model.outputs],
-        keypoints=skeleton.count if skeleton else int(model.outputs[0].shape[-1]),
-        heatmap=config.training.heatmap if config.training else Heatmap(),
-        activation=config.model.final_activation,
-        decode=config.postprocessing.decode,
-    )
+    keypoints = skeleton.count if skeleton else int(model.outputs[0].shape[-1])
+    codec = codec_of_model(config, model, keypoints, shape, artifacts.float_model)
     samples = calibration_images(splits.quantization, config.dataset)
     pipeline = Pipeline(
         samples,

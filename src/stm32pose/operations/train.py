@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stm32pose.config.schema import Config
+from stm32pose.config.suffixes import model_kind
 from stm32pose.errors import ConfigError
 from stm32pose.operations.artifacts import Artifacts, input_shape, needed
+from stm32pose.operations.codec import codec_of_model
 from stm32pose.operations.prepare import model_file
 from stm32pose.reporting import console
 from stm32pose.reporting.run import Run
@@ -24,28 +26,17 @@ log = logging.getLogger(__name__)
 
 def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     """Train as `config.training` says; adds the best model to the artifacts."""
-    from stm32pose.codecs.select import make_codec
     from stm32pose.reporting.figures import training_curves
     from stm32pose.reporting.pictures import label_mosaics
     from stm32pose.training.fit import train
     from stm32pose.training.resume import load_resume
-    from stm32pose.training.runtime import prepare_runtime
 
     section = needed(config.training, "training")
     skeleton, splits = artifacts.labelled()
-    prepare_runtime(config)
     resume = load_resume(Path(section.resume_training_from)) if section.resume_training_from else None
     model = start_model(config, run, skeleton, resume)
     shape = input_shape(model)
-    codec = make_codec(
-        config.model.model_type,
-        input_shape=shape,
-        output_shapes=[tuple(output.shape[1:]) for output in model.outputs],
-        keypoints=skeleton.count,
-        heatmap=section.heatmap,
-        activation=config.model.final_activation,
-        decode=config.postprocessing.decode,
-    )
+    codec = codec_of_model(config, model, skeleton.count, shape)
     run.add(
         "model",
         {
@@ -99,7 +90,7 @@ def start_model(config: Config, run: Run, skeleton: Skeleton, resume) -> keras.M
         return load_model(resume.model)
     if config.model.model_path:
         path = model_file(config.model.model_path, run)
-        if path.suffix not in (".keras", ".h5"):
+        if model_kind(path) != "keras":
             raise ConfigError(f"model.model_path: got {path}; training starts from a .keras or .h5 file")
         model = load_model(path)
         if model.output_shape[-1] != skeleton.count:

@@ -14,8 +14,9 @@ import numpy as np
 
 from stm32pose.config.target_sections import Quantization
 from stm32pose.errors import ConfigError, UserError
+from stm32pose.files import write_whole
+from stm32pose.inference.sidecar import write_sidecar
 from stm32pose.quantization.operators import check_integer
-from stm32pose.quantization.sidecar import write_sidecar, write_whole
 
 if TYPE_CHECKING:
     import keras

@@ -35,12 +35,14 @@ def setup_logging(folder: Path | None) -> None:
             root.removeHandler(handler)
             handler.close()
     root.setLevel(logging.INFO)
+    logging.getLogger("stm32pose").setLevel(logging.DEBUG)  # details go to the file
     terminal: logging.Handler
     if sys.stderr.isatty():
         terminal = RichHandler(console=Console(stderr=True, highlight=False), show_path=False, show_time=False)
     else:
         terminal = logging.StreamHandler()
         terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    terminal.setLevel(logging.INFO)
     terminal.addFilter(lambda record: record.name.startswith("stm32pose") or record.levelno >= logging.ERROR)
     root.addHandler(terminal)
     if folder is not None:
@@ -86,7 +88,7 @@ def counting(title: str, total: int) -> Iterator[Callable[[int], None]]:
 def training(epochs: int) -> Iterator[ProgressCallback]:
     """Progress of training; yields a function for the events of `stm32pose.training.fit.train`."""
     if not live():
-        yield lambda event: _epoch_line(event, epochs)
+        yield lambda event: _epoch_line(event, epochs) if _due(event, epochs) else None
         return
     with _bars() as bars:
         whole = bars.add_task("training", total=epochs, note="")
@@ -101,7 +103,7 @@ def training(epochs: int) -> Iterator[ProgressCallback]:
                 bars.update(inner, completed=event["step"], note=f"{speed:.0f} images/s" if speed else "")
             elif event["kind"] == "epoch_end":
                 bars.update(whole, completed=event["epoch"], note=_short(event.get("logs", {})))
-                if event["epoch"] % max(1, epochs // 20) == 0 or event["epoch"] == epochs:
+                if _due(event, epochs):
                     _epoch_line(event, epochs)
 
         yield show
@@ -120,9 +122,12 @@ def _bars() -> Progress:
     )
 
 
+def _due(event: dict[str, Any], epochs: int) -> bool:
+    """Some twenty epochs of a training get a line; the log file has them all."""
+    return event["kind"] == "epoch_end" and (event["epoch"] % max(1, epochs // 20) == 0 or event["epoch"] == epochs)
+
+
 def _epoch_line(event: dict[str, Any], epochs: int) -> None:
-    if event["kind"] != "epoch_end":
-        return
     left = event.get("eta_seconds")
     speed = event.get("images_per_second")
     parts = [f"epoch {event['epoch']:>3}/{event.get('epochs', epochs)}", _short(event.get("logs", {}))]

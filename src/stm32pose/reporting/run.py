@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import platform
@@ -20,6 +21,7 @@ import yaml
 import stm32pose
 from stm32pose.config.schema import Config
 from stm32pose.errors import UserError
+from stm32pose.files import write_whole
 from stm32pose.reporting.tracking import Tracker
 
 PACKAGES = (
@@ -106,13 +108,11 @@ class Run:
     def save(self) -> None:
         """Write results.json and results.csv."""
         self.write_json("results.json", self.results)
-        with (
-            _replacing(self.path("results.csv")) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow(CSV_COLUMNS)
-            writer.writerows(result_rows(self.results))
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(CSV_COLUMNS)
+        writer.writerows(result_rows(self.results))
+        self.write_text("results.csv", text.getvalue())
 
     def finish(self, status: str) -> None:
         """Record how the run ended: `finished`, `failed`, `interrupted`."""
@@ -127,10 +127,7 @@ class Run:
         return self.write_text(name, json.dumps(value, indent=1, allow_nan=False, default=_plain) + "\n")
 
     def write_text(self, name: str, text: str) -> Path:
-        path = self.path(*name.split("/"))
-        with _replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        return path
+        return write_whole(self.path(*name.split("/")), text, sync=False)
 
 
 def result_rows(results: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -206,25 +203,6 @@ def git_revision(folder: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
-
-
-class _replacing:
-    """A temporary path that takes the place of `path` when the block ends well."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> Path:
-        return self._temporary
-
-    def __exit__(self, kind, error, trace) -> None:
-        if kind is None:
-            self._temporary.replace(self._path)
-            return
-        self._temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UserError(f"{self._path}: cannot be written ({error.strerror or error})") from error
 
 
 def _plain(value: Any) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stm32pose.errors import ConfigError
+from stm32pose.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     from stm32pose.config.target_sections import Mlflow
@@ -38,12 +38,26 @@ class Tracker:
 
 
 class MlflowTracker(Tracker):
-    """Sends to the active MLflow run."""
+    """Sends to the active MLflow run. A store that is lost on the way is said once and then left alone."""
+
+    def __init__(self) -> None:
+        self._lost = False
+
+    def _send(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+        from mlflow.exceptions import MlflowException
+
+        if self._lost:
+            return
+        try:
+            call(*arguments, **named)
+        except (MlflowException, OSError) as error:
+            self._lost = True
+            log.warning("mlflow: the store is lost, the run goes on without it (%s)", _short(error))
 
     def params(self, values: Mapping[str, Any]) -> None:
         import mlflow
 
-        mlflow.log_params({name: str(value)[:500] for name, value in values.items()})
+        self._send(mlflow.log_params, {name: str(value)[:500] for name, value in values.items()})
 
     def metrics(self, values: Mapping[str, float | None], step: int | None = None) -> None:
         import mlflow
@@ -54,12 +68,12 @@ class MlflowTracker(Tracker):
             if isinstance(value, int | float) and math.isfinite(value)
         }
         if kept:
-            mlflow.log_metrics(kept, step=step)
+            self._send(mlflow.log_metrics, kept, step=step)
 
     def tags(self, values: Mapping[str, str]) -> None:
         import mlflow
 
-        mlflow.set_tags(dict(values))
+        self._send(mlflow.set_tags, dict(values))
 
     def artifacts(self, folder: Path) -> None:
         import mlflow
@@ -67,7 +81,7 @@ class MlflowTracker(Tracker):
         for path in sorted(folder.rglob("*")):
             if path.is_file() and path.stat().st_size <= SMALL_FILE_BYTES and "resume" not in path.parts:
                 inside = path.parent.relative_to(folder).as_posix()
-                mlflow.log_artifact(str(path), artifact_path=None if inside == "." else inside)
+                self._send(mlflow.log_artifact, str(path), artifact_path=None if inside == "." else inside)
 
 
 def store_uri(uri: str) -> str:
@@ -91,6 +105,7 @@ def track(section: Mlflow | None, *, experiment: str, name: str) -> Iterator[Tra
 
     Raises:
         ConfigError: a `mlflow` section is given and MLflow is not installed.
+        UserError: the store cannot be reached or written.
     """
     if section is None:
         yield Tracker()
@@ -99,6 +114,7 @@ def track(section: Mlflow | None, *, experiment: str, name: str) -> Iterator[Tra
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     try:
         import mlflow
+        from mlflow.exceptions import MlflowException
     except ImportError as error:
         raise ConfigError(
             "mlflow: a tracking store is configured, but MLflow is not installed; "
@@ -106,10 +122,15 @@ def track(section: Mlflow | None, *, experiment: str, name: str) -> Iterator[Tra
         ) from error
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    uri = store_uri(section.uri)
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_experiment(experiment_id=_experiment_id(experiment, uri))
-    mlflow.start_run(run_name=name)
+    try:
+        uri = store_uri(section.uri)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_experiment(experiment_id=_experiment_id(experiment, uri))
+        mlflow.start_run(run_name=name)
+    except (MlflowException, OSError) as error:
+        raise UserError(
+            f"mlflow.uri: {section.uri} cannot be used ({_short(error)}); leave the section out to go on without"
+        ) from error
     try:
         yield MlflowTracker()
     except KeyboardInterrupt:
@@ -132,6 +153,10 @@ def _experiment_id(name: str, uri: str) -> str:
     if uri.startswith("sqlite:///"):
         location = (Path(uri.removeprefix("sqlite:///")).parent / "artifacts").as_uri()
     return mlflow.create_experiment(name, artifact_location=location)
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _metric_name(name: str) -> str:

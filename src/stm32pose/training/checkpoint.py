@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stm32pose.inference.sidecar import may_write_sidecar, write_sidecar
 from stm32pose.training.callbacks import CALLBACK_STATE, Monitor
 from stm32pose.training.files import save_model, write_arrays
 
@@ -28,14 +29,22 @@ class Keeper:
     """Copies every finished epoch in memory, and to disk as often as that is cheap.
 
     What is on disk is always one consistent epoch: `best_model.keras`, `last_model.keras` and `resume/state.npz`,
-    each replaced whole, the state last.
+    each replaced whole, the state last. Beside the models lies a sidecar that says how their outputs are to be read.
 
     Attributes:
         best: value of the monitored figure of the best epoch, None before there is one.
         best_epoch: number of that epoch, from 1.
     """
 
-    def __init__(self, folder: Path, model: keras.Model, trainer: keras.Model, monitor: Monitor, callbacks: dict):
+    def __init__(
+        self,
+        folder: Path,
+        model: keras.Model,
+        trainer: keras.Model,
+        monitor: Monitor,
+        callbacks: dict,
+        described: dict[str, Any] | None = None,
+    ):
         self.best: float | None = None
         self.best_epoch = 0
         self._folder = folder
@@ -43,12 +52,14 @@ class Keeper:
         self._trainer = trainer
         self._monitor = monitor
         self._callbacks = callbacks
+        self._described = described
         self._arrays: dict[str, np.ndarray] = {}
         self._meta: dict[str, Any] = {}
         self._best_weights: list[np.ndarray] = []
         self._last_weights: list[np.ndarray] = []
         self._best_pending = self._last_pending = False
         self._written, self._cost = 0.0, 0.0
+        self._beside: set[Path] = set()
 
     @property
     def epoch(self) -> int:
@@ -114,7 +125,7 @@ class Keeper:
             self._save(self._last_weights, f"{LAST}.h5")
 
     def save_best(self, path: Path) -> None:
-        """Save the best model to another file."""
+        """Save the best model to another file, and its sidecar where no JSON of another program is in its place."""
         self._save(self._best_weights, path)
 
     def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
@@ -126,11 +137,15 @@ class Keeper:
         self._best_pending = self._last_pending = True
 
     def _save(self, weights: list[np.ndarray], name: str | Path) -> None:
-        """Save the network with `weights`, and give it back its own."""
+        """Save the network with `weights`, and give it back its own; the sidecar first."""
+        path = self._folder / name
+        if self._described is not None and path not in self._beside and may_write_sidecar(path):
+            write_sidecar(path, self._described, bound=False)
+            self._beside.add(path)
         own = self._model.get_weights()
         self._model.set_weights(weights)
         try:
-            save_model(self._model, self._folder / name)
+            save_model(self._model, path)
         finally:
             self._model.set_weights(own)
 

@@ -1,48 +1,32 @@
-"""Files that are whole or not there: written beside their place, then renamed."""
+"""What a training writes: JSON, arrays and networks, whole or not there."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stm32pose.errors import UserError
+from stm32pose.errors import first_line
+from stm32pose.files import replacing, write_whole
 
 if TYPE_CHECKING:
     import keras
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
-    """Call `write` with a temporary path beside `path`, then put the result in its place.
-
-    A process that dies on the way leaves the old file. Raises UserError where the disk is full or not writable.
-    """
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(partial)
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:  # h5py raises RuntimeError where a full disk stops it
-        partial.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({_reason(error)}); what was there before is untouched") from error
-    return path
-
-
 def write_json(path: Path, content: Any) -> Path:
     """`content` as JSON, atomically."""
-    return write_atomically(path, lambda partial: _write_text(partial, json.dumps(content, indent=1)))
+    return write_whole(path, json.dumps(content, indent=1))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Path:
     """Arrays and a JSON-able description in one .npz file, atomically."""
     text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    return write_atomically(path, lambda partial: _save_arrays(partial, {**arrays, "meta": text}))
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays, meta=text)  # pyright: ignore[reportArgumentType]
+    return path
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -55,8 +39,17 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def save_model(model: keras.Model, path: Path) -> Path:
     """Save a network as .keras or .h5, uncompiled, in float32, atomically."""
-    plain = float32_model(model)
-    return write_atomically(path, lambda partial: plain.save(partial))
+    return save_as_is(float32_model(model), path)
+
+
+def save_as_is(model: keras.Model, path: Path) -> Path:
+    """Save a network, compiled or not and in its own precision, atomically."""
+    with replacing(path) as partial:
+        try:
+            model.save(partial)
+        except RuntimeError as error:  # h5py raises it where a full disk stops it
+            raise OSError(first_line(error)) from error
+    return path
 
 
 def float32_model(model: keras.Model) -> keras.Model:
@@ -72,17 +65,3 @@ def float32_model(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model, clone_function=in_float32)
     copy.set_weights(model.get_weights())
     return copy
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-
-
-def _reason(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if number else " ".join(str(error).split())

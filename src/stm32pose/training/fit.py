@@ -113,13 +113,13 @@ def train(
     wanted = settings_of(config, model, skeleton)
     if resume is not None:
         check_settings(resume, wanted)
-    loss = _loss(config)
+    loss = _loss(config, codec)
     trainer.compile(
         optimizer=build_optimizer(settings.optimizer, steps=settings.epochs * sources.steps),
         loss=loss,
         jit_compile=resolve_jit(settings.jit_compile) and len(codecs) == 1,  # pyright: ignore[reportArgumentType]
     )
-    keeper = Keeper(folder, model, trainer, monitor, user.callbacks)
+    keeper = Keeper(folder, model, trainer, monitor, user.callbacks, description(config, codec, skeleton))
     if resume is not None:
         restore_variables(resume, trainer)
         with averaged_weights(trainer, trainer.optimizer):
@@ -147,7 +147,7 @@ def train(
         resume=resume,
     )
     try:
-        with _rescued(keeper, folder):
+        with _rescued(keeper, run_folder(folder, config)):
             _run(config, loop, codecs, user)
             keeper.finish()
     finally:
@@ -157,6 +157,20 @@ def train(
         keeper.save_best(Path(settings.trained_model_path).resolve())
     best, last = folder / f"{BEST}.keras", folder / f"{LAST}.keras"
     return TrainingResult(best, last, loop.history, keeper.best_epoch, loop.seconds)
+
+
+def description(config: Config, codec: Codec, skeleton: Skeleton) -> dict[str, Any]:
+    """What the sidecar of a trained network says: how to prepare its input and to read its output."""
+    return {
+        "codec": codec.describe(),
+        "skeleton": {"name": skeleton.name, "keypoints": list(skeleton.keypoints)},
+        "rescaling": config.preprocessing.rescaling.model_dump(),
+    }
+
+
+def run_folder(folder: Path, config: Config) -> Path:
+    """The run folder that `folder`, for models, belongs to; itself where it has another name."""
+    return folder.parent if folder.name == config.general.saved_models_dir else folder
 
 
 def best_monitor(user: UserCallbacks, sources: Sources) -> Monitor:
@@ -184,11 +198,12 @@ def best_monitor(user: UserCallbacks, sources: Sources) -> Monitor:
     return Monitor("loss", "min")
 
 
-def _loss(config: Config) -> keras.Loss:
+def _loss(config: Config, codec: Codec) -> keras.Loss:
+    """The loss for the network's own activation, which a loaded file may have other than the configuration."""
     from stm32pose.losses import make_loss, resolve_loss
 
     loss = config.training.loss if config.training else "auto"
-    return make_loss(resolve_loss(loss, config.model.final_activation))
+    return make_loss(resolve_loss(loss, getattr(codec, "activation", config.model.final_activation)))
 
 
 def _run(config: Config, loop: Loop, codecs: dict[tuple[int, int], Codec], user: UserCallbacks) -> None:
@@ -244,7 +259,7 @@ def _labelled(source: Source | None) -> bool:
 
 @contextmanager
 def _rescued(keeper: Keeper, folder: Path):
-    """Whatever ends a training early, its last whole epoch is written first."""
+    """Whatever ends a training early, its last whole epoch is written first; `folder` is what to resume from."""
     try:
         yield
     except BaseException as error:
@@ -258,7 +273,7 @@ def _rescued(keeper: Keeper, folder: Path):
         else:
             stopped = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
             log.warning(
-                "training %s; epoch %d is kept, continue with training.resume_training_from=%s",
+                "training %s; epoch %d is kept; to go on, add training.resume_training_from=%s",
                 stopped,
                 keeper.epoch,
                 folder,

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from stm32pose.training.files import write_atomically
+from stm32pose.files import replacing
 
 COLUMNS = (
     "epoch",
@@ -32,11 +32,7 @@ def make_row(epoch: int, logs: dict[str, float], seconds: float, images_per_seco
 def write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
     """All epochs as CSV, atomically; empty fields where a figure is missing. UserError: it cannot be written."""
     columns = list(dict.fromkeys(name for row in history for name in row))
-
-    def write(partial: Path) -> None:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            writer.writeheader()
-            writer.writerows(history)
-
-    write_atomically(path, write)
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(history)

@@ -14,7 +14,7 @@ import numpy as np
 
 from stm32pose.errors import ConfigError
 from stm32pose.training.checkpoint import NEXT, PREVIOUS, RESUME, STATE, ordered
-from stm32pose.training.files import read_arrays, write_json
+from stm32pose.training.files import read_arrays, save_as_is, write_json
 
 if TYPE_CHECKING:
     import keras
@@ -87,12 +87,11 @@ def resumed_splits(resume: Resume, splits: Splits) -> Splits:
 def begin_run(folder: Path, model: keras.Model, seed: int, splits: Splits, settings: dict[str, Any]) -> None:
     """Write what stays the same during a training: network, seed, sets of images, settings."""
     from stm32pose.data.splits import splits_manifest
-    from stm32pose.training.files import write_atomically
 
     target = folder / RESUME
     for name in (NEXT, STATE, PREVIOUS):  # of another training in the same folder
         (target / name).unlink(missing_ok=True)
-    write_atomically(target / MODEL, lambda partial: model.save(partial))
+    save_as_is(model, target / MODEL)
     write_json(target / RUN, {"seed": seed, "settings": settings, "manifest": splits_manifest(splits)})
 
 

@@ -1,0 +1,59 @@
+"""Charts exist, show what they are given, and are left out where there is nothing to show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stm32pose.benchmark.memory import Buffer, plan_buffers
+from stm32pose.reporting.figures import board_chart, keypoint_chart, memory_chart, training_curves
+
+
+def ink(path: Path) -> int:
+    """Pixels that are neither white nor grey."""
+    image = cv2.imread(str(path)).astype(int)
+    return int((np.ptp(image, axis=2) > 30).sum())
+
+
+def row(board: str, latency: float | None, fits: bool = True) -> dict:
+    return {"board": board, "latency_ms": latency, "latency_error": 0.1, "fits": fits}
+
+
+def test_training_curves_leave_out_what_is_missing(tmp_path: Path):
+    short = [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5}]
+    full = [
+        entry | {"val_loss": 0.9, "oks": 0.2, "val_oks": 0.3, "val_pck": 0.5, "learning_rate": 1e-3} for entry in short
+    ]
+    assert (
+        ink(training_curves(full, 2, tmp_path / "full.png"))
+        > ink(training_curves(short, 1, tmp_path / "short.png"))
+        > 0
+    )
+
+
+def test_board_chart_needs_a_latency(tmp_path: Path):
+    assert board_chart([row("A", None)], tmp_path / "none.png") is None
+    assert not (tmp_path / "none.png").exists()
+    path = board_chart([row("A", 10.0), row("B", 100.0, fits=False), row("C", None)], tmp_path / "boards.png")
+    assert path is not None
+    assert ink(path) > 1000
+
+
+def test_memory_chart_shows_the_arena(tmp_path: Path):
+    plan = plan_buffers([Buffer("a", 1000, 0, 1), Buffer("b", 4000, 1, 2)], 3)
+    path = memory_chart(plan, tmp_path / "memory.png")
+    assert path is not None
+    assert ink(path) > 1000
+    assert memory_chart(plan_buffers([], 0), tmp_path / "none.png") is None
+
+
+def test_keypoint_chart_draws_every_model(tmp_path: Path):
+    def entry(label: str, oks: float | None) -> dict:
+        return {"label": label, "set": "test", "per_keypoint": [{"keypoint": "nose", "oks": oks}]}
+
+    one = keypoint_chart([entry("float", 0.9)], tmp_path / "one.png")
+    two = keypoint_chart([entry("float", 0.9), entry("int8", 0.8), entry("int8", None)], tmp_path / "two.png")
+    assert ink(one) > 0
+    assert ink(two) > 0
