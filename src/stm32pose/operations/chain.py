@@ -73,8 +73,7 @@ def _run(config: Config, folder: Path, tracker: Tracker, overrides: Iterable[str
         raise
     except OSError as error:
         log.debug("the run failed", exc_info=True)
-        where = f"{error.filename}: " if error.filename else ""
-        told = UserError(f"{where}{error.strerror or error}")
+        told = UserError(f"{error.filename or run.folder}: {error.strerror or error}")
         _close_early(run, "failed", told)
         raise told from error
     except UserError as error:
