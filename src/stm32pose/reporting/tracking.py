@@ -79,7 +79,9 @@ class MlflowTracker(Tracker):
         import mlflow
 
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.stat().st_size <= SMALL_FILE_BYTES and "resume" not in path.parts:
+            # TensorBoard's files stay where TensorBoard looks for them.
+            kept = "resume" not in path.parts and "tfevents" not in path.name
+            if kept and path.is_file() and path.stat().st_size <= SMALL_FILE_BYTES:
                 inside = path.parent.relative_to(folder).as_posix()
                 self._send(mlflow.log_artifact, str(path), artifact_path=None if inside == "." else inside)
 
