@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from stm32pose.config.built import LATER_AUGMENTATIONS
 from stm32pose.config.data_sections import Rescaling
 from stm32pose.errors import ConfigError, did_you_mean
 from stm32pose.transforms.affine import GEOMETRIC, faults
@@ -23,28 +24,6 @@ from stm32pose.transforms.geometry import INTERPOLATIONS, Size, determinant
 
 SECTION = "data_augmentation"
 RESIZING = "random_periodic_resizing"
-NOT_BUILT = (
-    "random_gamma",
-    "random_hue",
-    "random_saturation",
-    "random_value",
-    "random_hsv",
-    "random_rgb_to_hsv",
-    "random_rgb_to_grayscale",
-    "random_sharpness",
-    "random_posterize",
-    "random_invert",
-    "random_solarize",
-    "random_autocontrast",
-    "random_gaussian_noise",
-    "random_rectangle_erasing",
-    "random_crop",
-    "random_equalize",
-    "random_jpeg_quality",
-    "random_grid_cell_erasing",
-)
-"""ST's names that a later release brings."""
-
 _RESIZING = {
     "image_sizes": Sizes(),
     "period": Number(1, 1e6, 10, whole=True),
@@ -195,7 +174,7 @@ def _read(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
             raise ValueError(f"{where}.{fault}")
         return arguments
     known = [*GEOMETRIC, *COLOURING, RESIZING]
-    if name in NOT_BUILT:
+    if name in LATER_AUGMENTATIONS:
         raise ValueError(f"{where}: not built yet; allowed {', '.join(known)}")
     raise ValueError(f"{where}: no such augmentation; allowed {', '.join(known)}{did_you_mean(name, known)}")
 
