@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stm32pose.reporting.drawing import caption, draw_pose, draw_poses, fit_into, mosaic, write_image
+from stm32pose.drawing import caption, draw_pose, draw_poses, fit_into, mosaic, write_image
 
 if TYPE_CHECKING:
     from stm32pose.config.schema import Config

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stm32pose.drawing import caption, draw_pose, mosaic
 from stm32pose.errors import UserError
-from stm32pose.reporting.drawing import caption, draw_pose, mosaic
 from stm32pose.skeletons.skeleton import Skeleton
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stm32pose.reporting.drawing import draw_pose, fit_into, mosaic
+from stm32pose.drawing import draw_pose, fit_into, mosaic
 from stm32pose.skeletons.skeleton import load_skeleton
 
 
