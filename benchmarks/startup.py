@@ -46,7 +46,7 @@ def seconds(arguments: list[str], folder: Path) -> tuple[float, float]:
 def peak_memory(folder: Path) -> float:
     """Peak resident memory of a small chain_tqeb, in MB."""
     for name, images, seed in (("train", 60, 1), ("test", 10, 2)):
-        draw = ["-m", "stm32pose.data.synthetic", "--out", str(folder / name), "--images", str(images)]
+        draw = ["-m", "stm32pose.cli", "data", "synthesize", "--out", str(folder / name), "--images", str(images)]
         subprocess.run([sys.executable, *draw, "--skeleton", "person13", "--seed", str(seed)], check=True)
     run = [MAIN, "--config-path", EXAMPLES, "--config-name", "demo.yaml", "training.epochs=2"]
     paths = [f"dataset.training_path={folder / 'train'}", f"dataset.test_path={folder / 'test'}"]

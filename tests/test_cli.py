@@ -325,3 +325,17 @@ def test_nothing_heavy_is_imported(arguments):
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_synthesize_and_its_errors(tmp_path: Path, capsys: pytest.CaptureFixture):
+    out = tmp_path / "set"
+    command = ["data", "synthesize", "--out", str(out), "--images", "3"]
+    small = ["--skeleton", "lsp14", "--size", "96x72", "--workers", "1"]
+    assert main([*command, "--seed", "4", *small]) == 0
+    assert len(list(out.glob("pose_*.jpg"))) == len(list(out.glob("pose_*.txt"))) == 3
+    assert main([*command, "--seed", "5", *small]) == 1
+    assert main([*command, "--size", "96"]) == 2
+    assert main([*command, "--skeleton", "persn13"]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 3
+    assert "WIDTHxHEIGHT" in errors[1]

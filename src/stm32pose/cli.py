@@ -151,6 +151,7 @@ def _add_data(commands) -> None:
     made.add_argument("--size", default="320x240", metavar="WxH", help="in pixels (320x240)")
     made.add_argument("--format", default="yolo", help="yolo or coco (yolo)")
     made.add_argument("--yaw", type=float, default=180.0, metavar="DEG", help="most turn from facing the camera (180)")
+    made.add_argument("--workers", type=int, metavar="N", help="processes; the images do not depend on it (one a core)")
     made.set_defaults(command=_data_synthesize)
 
 
@@ -206,15 +207,9 @@ def _data_show(given: argparse.Namespace) -> int:
 
 
 def _data_synthesize(given: argparse.Namespace) -> int:
-    from stm32pose.data.synthetic import main as synthesize
+    from stm32pose.commands.synthesize import synthesize
 
-    return synthesize(
-        [
-            *("--out", str(given.out), "--images", str(given.images), "--skeleton", given.skeleton),
-            *("--seed", str(given.seed), "--size", given.size, "--format", given.format),
-            *("--yaw", str(given.yaw)),
-        ]
-    )
+    return synthesize(given)
 
 
 if __name__ == "__main__":

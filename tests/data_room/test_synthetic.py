@@ -15,7 +15,7 @@ import pytest
 from stm32pose.data import synthetic
 from stm32pose.data.coco import read_coco
 from stm32pose.data.images import read_image
-from stm32pose.data.synthetic import main, make_poses, render_pose
+from stm32pose.data.synthetic import make_poses, render_pose
 from stm32pose.data.synthetic_background import Ground
 from stm32pose.data.synthetic_body import SIDES, Arm, Body, Figure, Pose, build_figure, sample_body
 from stm32pose.data.synthetic_clothes import sample_outfit
@@ -327,19 +327,6 @@ def test_arguments_out_of_range_are_named(tmp_path: Path, person13: Skeleton, ch
     with pytest.raises(ConfigError, match=message):
         make_poses(tmp_path / "set", **arguments)
     assert not (tmp_path / "set").exists()
-
-
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture):
-    out = tmp_path / "set"
-    given_size = ["--size", "96x72", "--workers", "1"]
-    assert main(["--out", str(out), "--images", "3", "--skeleton", "lsp14", "--seed", "4", *given_size]) == 0
-    assert len(list(out.glob("pose_*.jpg"))) == len(list(out.glob("pose_*.txt"))) == 3
-    assert main(["--out", str(out), "--images", "3", "--skeleton", "lsp14", "--seed", "5", *given_size]) == 1
-    assert main(["--out", str(out), "--images", "3", "--size", "96"]) == 2
-    assert main(["--out", str(out), "--images", "3", "--skeleton", "persn13"]) == 2
-    errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 3
-    assert "WIDTHxHEIGHT" in errors[1]
 
 
 def test_a_script_from_a_pipe_works_too(tmp_path: Path):

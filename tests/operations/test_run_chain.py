@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -170,9 +171,14 @@ def test_evaluation_of_the_saved_models_agrees_with_the_chain(finished, people: 
     ):
         out = tmp_path / label
         config = settings(people, out, operation_mode="evaluation", model={"model_path": str(folder / file)})
+        config["evaluation"] = {"gen_npy_input": True, "gen_npy_output": True}
         done = run(config, out / "config")
         assert done.returncode == 0, done.stderr[-2000:]
         (entry,) = json.loads((out / "run" / "results.json").read_text())["evaluation"]
+        inputs = np.load(out / "run" / "arrays" / f"npy_inputs_{label}.npy", allow_pickle=False)
+        assert (inputs.shape, str(inputs.dtype)) == ((9, SIDE, SIDE, 3), {"float": "float32", "int8": "uint8"}[label])
+        outputs = np.load(out / "run" / "arrays" / f"npy_outputs_{label}.npy", allow_pickle=False)
+        assert outputs.shape == (9, SIDE // 4, SIDE // 4, 13)
         chain = json.loads((folder / "results.json").read_text())["evaluation"]
         before = next(item for item in chain if item["label"] == label)
         assert entry["metrics"]["mean_oks"] == pytest.approx(before["metrics"]["mean_oks"], abs=1e-6)

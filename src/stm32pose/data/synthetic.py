@@ -1,14 +1,11 @@
 """Data sets of procedural people: images made by the program, with exact labels, the same ones for the same seed.
 
-    python -m stm32pose.data.synthetic --out DIR --images 800 --skeleton person13 --seed 1
-
 Each image has its own random stream, `SeedSequence([seed, index])`: it depends neither on how many images are made nor
 on how many processes make them, and two seeds never share one.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import multiprocessing
@@ -29,7 +26,7 @@ from stm32pose.data.synthetic_image import check_skeleton, render_image, render_
 from stm32pose.data.yolo import write_yolo
 from stm32pose.errors import ConfigError, UserError, did_you_mean
 from stm32pose.files import write_whole
-from stm32pose.skeletons.skeleton import Skeleton, load_skeleton
+from stm32pose.skeletons.skeleton import Skeleton
 
 __all__ = ["make_poses", "render_pose"]
 
@@ -293,62 +290,3 @@ def _write_coco(samples: Sequence[Sample], path: Path, skeleton: Skeleton) -> No
     }
     document = {"info": {"description": "synthetic people"}, "images": images, "annotations": annotations}
     write_whole(path, json.dumps(document | {"categories": [category]}))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stm32pose.data.synthetic", description="Images of procedural people with exact labels."
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the data set")
-    parser.add_argument("--images", type=int, required=True, metavar="N", help="how many")
-    parser.add_argument("--skeleton", default="person13", help="name, or path of a YAML file (default: person13)")
-    parser.add_argument("--seed", type=int, default=1, help="another seed, other images (default: 1)")
-    parser.add_argument("--size", default="320x240", metavar="WxH", help="in pixels (default: 320x240)")
-    parser.add_argument("--format", default="yolo", help="yolo or coco (default: yolo)")
-    parser.add_argument(
-        "--yaw", type=float, default=180.0, metavar="DEG", help="most turn from the front (default: 180)"
-    )
-    parser.add_argument("--workers", type=int, default=None, help="processes (default: one a core)")
-    given = parser.parse_args(argv)
-    try:
-        size = _parse_size(given.size)
-        skeleton = load_skeleton(given.skeleton)
-        make_poses(
-            given.out, images=given.images, skeleton=skeleton, size=size, seed=given.seed, format=given.format,
-            yaw=given.yaw,
-            progress=_tenths(given.images), workers=given.workers,
-        )  # fmt: skip
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{given.out}: interrupted; run the same command again to go on\n")
-        return 130
-    sys.stdout.write(f"{given.out}: complete, {given.images} images\n")
-    return 0
-
-
-def _tenths(total: int) -> Callable[[int], None]:
-    """A function that is told how many more images are done, and writes a line when another tenth of all is."""
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        if (done + count) * 10 // total > done * 10 // total:
-            sys.stdout.write(f"{done + count} of {total} images\n")
-            sys.stdout.flush()
-        done += count
-
-    return advance
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdigit() and height.isdigit()):
-        raise ConfigError(f"--size: '{text}'; wanted WIDTHxHEIGHT, such as 320x240")
-    return int(width), int(height)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

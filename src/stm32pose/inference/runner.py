@@ -114,10 +114,7 @@ class Runner(ABC):
             ConfigError: images of another size or another number of channels than the file takes.
             UserError: the library refuses to run the model.
         """
-        self._check(images)
-        inputs = look_up(self._table, images)
-        if self.layout == "NCHW":
-            inputs = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2))
+        inputs = self.inputs(images)
         step = self._batch or len(inputs)
         pieces = [self._call(inputs[start : start + step]) for start in range(0, len(inputs), step)]
         results = []
@@ -126,6 +123,12 @@ class Runner(ABC):
             values = dequantize(raw, output)
             results.append(np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if self._moved[index] else values)
         return results
+
+    def inputs(self, images: np.ndarray) -> np.ndarray:
+        """What the file is fed for uint8 images [B, H, W, C]: its own type, quantization and layout. As `predict`."""
+        self._check(images)
+        inputs = look_up(self._table, images)
+        return np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)) if self.layout == "NCHW" else inputs
 
     def _call(self, inputs: np.ndarray) -> list[np.ndarray]:
         """One call of the library; a file of fixed batch gets its last call filled up with zeros."""

@@ -91,7 +91,8 @@ def dump_arrays(config: Config, run: Run, runner: Runner, samples: list[Sample],
     )
     batches = [batch.images for batch in pipeline.epoch(0)]
     if section.gen_npy_input:
-        np.save(run.path("arrays", f"{section.npy_in_name}.npy"), np.concatenate(batches), allow_pickle=False)
+        inputs = np.concatenate([runner.inputs(images) for images in batches])
+        np.save(run.path("arrays", f"{section.npy_in_name}_{label}.npy"), inputs, allow_pickle=False)
     if section.gen_npy_output:
         outputs = [runner.predict(images) for images in batches]
         for index in range(len(outputs[0])):

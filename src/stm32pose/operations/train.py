@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
             "input_shape": list(shape),
             "parameters": int(model.count_params()),
             "upsampling": config.model.upsampling,
-            "activation": config.model.final_activation,
+            "activation": codec.describe().get("activation"),
             "pretrained": config.model.pretrained,
         },
     )
@@ -77,7 +76,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     )
     log.info("Training runtime : %d s", result.seconds)
     training_curves(result.history, result.best_epoch, run.figures / "training.png")
-    return replace(artifacts.with_model(result.best), splits=splits)
+    return artifacts.with_model(result.best)
 
 
 def start_model(config: Config, run: Run, skeleton: Skeleton, resume) -> keras.Model:
