@@ -52,7 +52,7 @@ def test_check(capsys, tmp_path, monkeypatch):
         "operation_mode: evaluation\nmodel: {model_path: m.keras}\ndataset: {test_path: x, keypoints: 17}\n"
     )
     (tmp_path / "later.yaml").write_text(
-        "operation_mode: prediction\ngeneral: {model_path: m.keras}\nprediction: {test_files_path: x}\n"
+        "operation_mode: quantization\ngeneral: {model_path: m.keras}\nquantization: {quantization_type: QAT}\n"
     )
     (tmp_path / "bad.yaml").write_text("operation_mode: evaluation\nmodel: {model_type: x}\n")
     assert main(["check", "--no-paths", "good.yaml"]) == 0
@@ -66,13 +66,9 @@ def test_check(capsys, tmp_path, monkeypatch):
     assert main(["check", "--no-paths", "good.yaml", "later.yaml", "bad.yaml", "none.yaml"]) == 2
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "good.yaml: ok (evaluation: evaluate)"
-    assert lines[1].startswith("later.yaml: not built yet: operation_mode: prediction; available: training")
+    assert lines[1].startswith("later.yaml: not built yet: quantization.quantization_type: QAT; available: PTQ")
     assert lines[2].startswith("bad.yaml:2: error: model.model_type: got 'x'; expected heatmaps_spe")
     assert lines[-1].startswith("none.yaml: error: does not exist")
-    (tmp_path / "empty.yaml").write_text("operation_mode: chain_tep\n")
-    assert main(["check", "empty.yaml"]) == 2
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("empty.yaml: not built yet: operation_mode: prediction; available: training")
     with (tmp_path / "good.yaml").open("a") as file:
         file.write("evaluation: {profile: profile_O1}\n")
     assert main(["check", "--no-paths", "good.yaml"]) == 0
@@ -96,31 +92,6 @@ def test_doctor(capsys, monkeypatch):
         assert word in text
     assert "arm-none-eabi-gcc" in text
     assert "not asked (--cloud)" in text
-
-
-def test_doctor_finds_tools_and_says_where_it_looked(tmp_path, monkeypatch):
-    from stm32pose.commands.doctor import TOOLS, find_tool
-
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    tool = TOOLS[0]
-    for name in tool.variables:
-        monkeypatch.delenv(name, raising=False)
-    found, looked = find_tool(tool)
-    assert found is None
-    assert looked[:2] == ["PATH", "$STEDGEAI_CORE_DIR (not set)"]
-    folder = tmp_path / "STM32Cube/Repository/Packs/STMicroelectronics/X-CUBE-AI/10.0.0/Utilities/linux"
-    folder.mkdir(parents=True)
-    (folder / "stedgeai").write_text("")
-    assert find_tool(tool)[0] == folder / "stedgeai"
-    core = tmp_path / "core"
-    (core / "Utilities" / "linux").mkdir(parents=True)
-    (core / "Utilities" / "linux" / "stedgeai").write_text("")
-    monkeypatch.setenv("STEDGEAI_CORE_DIR", str(core))
-    assert find_tool(tool)[0] == core / "Utilities" / "linux" / "stedgeai"
-    monkeypatch.setenv("STEDGEAI_CORE_DIR", str(folder / "stedgeai"))
-    assert find_tool(tool)[0] == folder / "stedgeai"
 
 
 def test_boards(capsys):

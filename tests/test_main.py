@@ -221,10 +221,13 @@ def test_multirun_runs_every_job_and_tells_of_the_worst(tmp_path, shared):
 
 
 def test_what_is_not_built_is_said_before_a_missing_file(tmp_path):
-    write(tmp_path, "operation_mode: prediction\nmodel: {model_path: nowhere.tflite}\ndataset: {prediction_path: x}\n")
+    write(
+        tmp_path,
+        "operation_mode: quantization\nmodel: {model_path: nowhere.keras}\nquantization: {quantization_type: QAT}\n",
+    )
     done = run("-cp", str(tmp_path), "-cn", "c", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("operation_mode: prediction is not built yet")
+    assert done.stderr.startswith("quantization.quantization_type: QAT is not built yet")
 
 
 def test_the_run_folder_is_named_where_the_file_names_none(tmp_path):

@@ -10,7 +10,6 @@ from stm32pose.config.built import (
     LATER_CALLBACKS,
     check_built,
     not_built,
-    not_built_mode,
 )
 from stm32pose.config.idle import idle_notes
 from stm32pose.config.load import load_config
@@ -48,40 +47,11 @@ def test_what_is_built(base):
 @pytest.mark.parametrize(
     ("base", "sections", "line"),
     [
-        (FILE, {"operation_mode": "prediction"}, "operation_mode: prediction is not built yet; available: training"),
-        (FILE, {"operation_mode": "chain_qd"}, "operation_mode: deployment is not built yet"),
-        (
-            FILE,
-            {"quantization": {"quantizer": "Onnx_Quantizer"}},
-            "quantization.quantizer: onnx_quantizer is not built yet",
-        ),
         (FILE, {"quantization": {"quantization_type": "QAT"}}, "quantization.quantization_type: QAT is not built yet"),
-        (FILE, {"quantization": {"operating_mode": "full_auto"}}, "quantization.operating_mode: full_auto is not"),
         (FILE, {"quantization": {"granularity": "per_tensor", "optimize": True}}, "quantization.optimize: True is not"),
-        (
-            FILE,
-            {"evaluation": {"target": "stedgeai_h7p"}},
-            "evaluation.target: stedgeai_h7p is not built yet; available: host",
-        ),
-        (FILE, {"model": {"model_type": "hand_spe"}}, "model.model_type (3.x: general.model_type): hand_spe is not"),
-        (FILE, {"model": {"model_path": "m.onnx"}}, "quantization of .onnx files is not built yet"),
         (TRAIN, {"model": {"model_type": "spe"}}, "spe is not built yet; available for training: heatmaps_spe"),
-        (
-            TRAIN,
-            {"benchmarking": {"backend": "cloud"}},
-            "benchmarking.backend: cloud is not built yet; available: estimate",
-        ),
-        (
-            TRAIN,
-            {"tools": {"stedgeai": {"on_cloud": True}}},
-            "tools.stedgeai.on_cloud (3.x: tools.stm32ai.on_cloud): True",
-        ),
-        (
-            TRAIN,
-            {"tools": {"stedgeai": {"path_to_stedgeai": "p"}}},
-            "benchmarking with ST's local program is not built yet",
-        ),
-        (FILE, {"postprocessing": {"plot_metrics": True}}, "postprocessing.plot_metrics: True is not built yet"),
+        (TRAIN, {"benchmarking": {"backend": "emulate"}}, "benchmarking.backend: emulate is not built yet"),
+        (TRAIN, {"benchmarking": {"backend": ["estimate", "emulate"]}}, "available: auto, cloud, stedgeai, estimate"),
         (TRAIN, {"data_augmentation": {"random_hue": {}}}, "data_augmentation.random_hue: is not built yet"),
         (TRAIN, {"training": {"callbacks": {"LRStepDecay": {}}}}, "training.callbacks.LRStepDecay: is not built yet"),
     ],
@@ -108,34 +78,16 @@ def test_what_no_step_uses_is_left_alone(base, sections):
 
 
 def test_the_error_has_a_line_for_each():
-    mapping = {**FILE, "operation_mode": "chain_qpd", "quantization": {"quantizer": "onnx_quantizer"}}
+    mapping = {
+        **FILE,
+        "operation_mode": "chain_qb",
+        "quantization": {"quantization_type": "QAT"},
+        "benchmarking": {"board": "STM32N6570-DK", "backend": "emulate"},
+    }
     with pytest.raises(ConfigError) as caught:
         check_built(load_config(mapping, check_paths=False))
-    assert len(str(caught.value).splitlines()) == 3
+    assert len(str(caught.value).splitlines()) == 2
     assert caught.value.exit_code == 2
-
-
-@pytest.mark.parametrize("mode", ["prediction", "deployment", "chain_td", "chain_tep", "Chain_QD"])
-def test_a_mode_that_is_not_built_needs_nothing_else(mode):
-    from stm32pose.commands.validate import runnable
-
-    with pytest.raises(ConfigError) as caught:
-        runnable({"operation_mode": mode})
-    (line,) = str(caught.value).splitlines()
-    service = "prediction" if mode in ("prediction", "chain_tep") else "deployment"
-    assert line.startswith(f"operation_mode: {service} is not built yet; available: training")
-
-
-@pytest.mark.parametrize("mode", [None, 3, "trainin", "training", "benchmark", "chain_tqeb"])
-def test_other_modes_are_left_to_the_rules(mode):
-    assert not_built_mode({"operation_mode": mode}) == []
-
-
-@pytest.mark.parametrize("mode", ["predicton", "deploymnt", "chain_qdx"])
-def test_no_mode_is_proposed_that_is_not_built(mode):
-    with pytest.raises(ConfigError) as caught:
-        load_config({**FILE, "operation_mode": mode}, check_paths=False)
-    assert not {"'prediction'", "'deployment'", "'chain_qd'"} & set(str(caught.value).replace("?", " ").split())
 
 
 @pytest.mark.parametrize(
@@ -156,7 +108,11 @@ def test_no_mode_is_proposed_that_is_not_built(mode):
         ),
         ({"quantization": {"op_types_to_quantize": None, "target_opset": 17}}, None),
         (
-            {"operation_mode": "benchmarking", "tools": {"stedgeai": {"optimization": "time"}}},
+            {
+                "operation_mode": "benchmarking",
+                "benchmarking": {"board": "STM32N6570-DK", "backend": "estimate"},
+                "tools": {"stedgeai": {"optimization": "time"}},
+            },
             "tools.stedgeai.optimization: no effect on an estimate",
         ),
         ({"operation_mode": "quantization", "evaluation": {"profile": "profile_O1"}}, None),

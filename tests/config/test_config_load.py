@@ -193,9 +193,9 @@ EVALUATION = {
             {"operation_mode": "chain_qe", "model.model_path": "m.tflite"},
             "quantization takes .keras, .h5 or .onnx files",
         ),
-        ({"operation_mode": "quantization"}, "dataset.quantization_path: missing; quantization needs images"),
-        ({"operation_mode": "prediction"}, "dataset.prediction_path: missing; prediction needs a folder"),
-        ({"operation_mode": "deployment"}, "deployment: missing; deployment needs c_project_path and hardware_setup"),
+        ({"operation_mode": "chain_qe"}, "dataset.quantization_path: missing; a quantized model that is evaluated"),
+        ({"operation_mode": "prediction"}, "dataset.prediction_path: missing; prediction needs an image, a folder"),
+        ({"operation_mode": "deployment"}, "deployment: missing; deployment needs hardware_setup, and c_project_path"),
         ({"operation_mode": "chain_te"}, "dataset.training_path: missing"),
     ],
 )

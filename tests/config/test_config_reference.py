@@ -51,7 +51,7 @@ def test_the_defaults_shown_are_the_defaults():
         "dataset": {"test_path": "x", "keypoints": 17},
     }
     full, short = load_config(content, check_paths=False), load_config(minimal, check_paths=False)
-    optional = {"training", "quantization", "benchmarking", "deployment", "mlflow"}
+    optional = {"training", "quantization", "benchmarking", "deployment", "mlflow", "clearml"}
     assert full.model_dump(exclude=optional) == short.model_dump(exclude=optional)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stm32pose.commands.validate import check_names
-from stm32pose.config.built import not_built, not_built_mode
+from stm32pose.config.built import not_built
 from stm32pose.config.compose import compose_file
 from stm32pose.config.idle import idle_notes
 from stm32pose.config.load import load_config
@@ -31,9 +31,6 @@ def check_one(file: Path, *, check_paths: bool = True) -> list[str]:
     """What there is to say of one file, its verdict in the first line."""
     try:
         mapping = compose_file(file)
-        later = not_built_mode(mapping)
-        if later:
-            return _later(file, later)
         config = load_config(mapping, where=str(file), check_paths=False)
     except ConfigError as error:
         return _errors(file, error)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stm32pose.config.built import check_built, not_built_mode
+from stm32pose.config.built import check_built
 from stm32pose.config.compose import compose_file
 from stm32pose.config.idle import idle_notes
 from stm32pose.config.load import load_config
@@ -28,9 +28,6 @@ def runnable(
         ConfigError: one line for every problem; what is not built is said before a missing file is.
     """
     overrides = list(overrides)
-    later = not_built_mode(mapping)
-    if later:
-        raise ConfigError("\n".join(later))
     try:
         config = load_config(mapping, where=where, check_paths=check_paths, overrides=overrides)
     except ConfigError:

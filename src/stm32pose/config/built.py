@@ -5,13 +5,12 @@ Asking for such a service is an error of the configuration that names what there
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from stm32pose.config.layouts import MODE_NAMES, MOVES, dotted
-from stm32pose.config.schema import LATER_STEPS, Config, mode_steps
-from stm32pose.config.suffixes import suffix_of
+from stm32pose.config.layouts import MOVES, dotted
+from stm32pose.config.schema import Config
 from stm32pose.errors import ConfigError
 
 AUGMENTATIONS = (
@@ -60,8 +59,7 @@ LATER_CALLBACKS = (
     "MultiResCallback",
 )
 
-TARGETS = ("stedgeai_host", "stedgeai_n6", "stedgeai_h7p")
-PARSED_POSES = ("hand_spe", "head_spe", "yolo_mpe")
+PARSED_POSES = ("spe", "hand_spe", "head_spe", "yolo_mpe")
 
 
 @dataclass(frozen=True)
@@ -83,57 +81,20 @@ class Later:
     when: Callable[[Config], bool] | None = None
 
 
-def _auto_backend(config: Config) -> bool:
-    return config.benchmarking is not None and config.benchmarking.backend == "auto"
-
-
 def _per_tensor(config: Config) -> bool:
     return config.quantization is not None and config.quantization.granularity == "per_tensor"
 
 
 NOT_BUILT: tuple[Later, ...] = (
-    Later("model.model_type", ("spe", *PARSED_POSES), ("train",), "available for training: heatmaps_spe"),
-    Later("model.model_type", PARSED_POSES, ("evaluate", "quantize"), "available: heatmaps_spe, spe"),
-    Later("quantization.quantizer", ("onnx_quantizer",), ("quantize",), "available: TFlite_converter"),
+    Later("model.model_type", PARSED_POSES, ("train",), "available for training: heatmaps_spe"),
     Later("quantization.quantization_type", ("QAT",), ("quantize",), "available: PTQ"),
-    Later("quantization.operating_mode", ("inspection", "full_auto"), ("quantize",), "available: default"),
     Later("quantization.optimize", (True,), ("quantize",), "available with per_tensor: optimize: False", _per_tensor),
-    Later("evaluation.target", TARGETS, ("evaluate",), "available: host"),
-    Later("postprocessing.plot_metrics", (True,), ("evaluate",), "the report shows the figures; leave it out"),
-    Later(
-        "benchmarking.backend",
-        ("cloud", "stedgeai", "emulate"),
-        ("benchmark",),
-        "available: estimate, and auto",
-    ),
-    Later(
-        "tools.stedgeai.on_cloud",
-        (True,),
-        ("benchmark",),
-        "the Developer Cloud comes later; available: benchmarking.backend: estimate, which needs no account",
-        _auto_backend,
-    ),
 )
-BUILT_STEPS = "training, evaluation, quantization, benchmarking and chains of t e q b"
 
 
 def not_built(config: Config) -> list[str]:
     """One line for everything that a configuration asks for and that is not built yet."""
     return [f"{_key(key)}: {message}" for key, message in _found(config)]
-
-
-def not_built_mode(mapping: Mapping[str, Any]) -> list[str]:
-    """One line for every step of the mode that is not built yet, whatever else the configuration lacks.
-
-    Args:
-        mapping: plain values as the YAML has them, in any layout.
-    """
-    mode = str(mapping.get("operation_mode")).strip().lower()
-    try:
-        steps = mode_steps(MODE_NAMES.get(mode, mode))
-    except ValueError:
-        return []
-    return [f"{key}: {message}" for key, message in _later_steps(steps)]
 
 
 def check_built(config: Config) -> None:
@@ -144,28 +105,14 @@ def check_built(config: Config) -> None:
 
 
 def _found(config: Config) -> Iterator[tuple[str, str]]:
-    yield from _later_steps(config.steps)
     for row in NOT_BUILT:
         value = _value(config, row.key)
         if value in row.values and set(row.steps) & set(config.steps) and (row.when is None or row.when(config)):
             yield row.key, f"{value} is not built yet; {row.instead}"
-    tool = config.tools.stedgeai
-    if "benchmark" in config.steps and _auto_backend(config) and tool.path_to_stedgeai and not tool.on_cloud:
-        yield (
-            "tools.stedgeai.path_to_stedgeai",
-            "benchmarking with ST's local program is not built yet; available: benchmarking.backend: estimate",
-        )
-    given = config.model.model_path if "train" not in config.steps else None
-    if "quantize" in config.steps and suffix_of(given or "") == ".onnx":
-        yield "model.model_path", "quantization of .onnx files is not built yet; available: .keras and .h5"
+    if "benchmark" in config.steps and config.benchmarking and "emulate" in config.benchmarking.backends:
+        yield "benchmarking.backend", "emulate is not built yet; available: auto, cloud, stedgeai, estimate"
     if "train" in config.steps:
         yield from _training(config)
-
-
-def _later_steps(steps: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    for step in dict.fromkeys(steps):
-        if step in LATER_STEPS:
-            yield "operation_mode", f"{LATER_STEPS[step]} is not built yet; available: {BUILT_STEPS}"
 
 
 def _training(config: Config) -> Iterator[tuple[str, str]]:

@@ -32,8 +32,9 @@ class Dataset(Section):
     """Folder of test images; evaluation prefers it to the validation set."""
     quantization_path: Path | None = None
     """Folder of calibration images; absent: the training set."""
-    prediction_path: Path | None = None
-    """Folder of images to predict."""
+    prediction_path: list[Path] | None = None
+    """What to predict: an image, a folder, a pattern (`shots/*.jpg`), a video file, a camera (`camera:0`), or a list of
+    such."""
     training_annotations: Path | None = None
     """COCO keypoints JSON of the training images; absent: found beside or inside the folder."""
     validation_annotations: Path | None = None

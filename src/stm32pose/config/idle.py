@@ -39,7 +39,7 @@ def _tflite(config: Config) -> bool:
 
 
 def _estimated(config: Config) -> bool:
-    return config.benchmarking is not None and config.benchmarking.backend in ("estimate", "auto")
+    return config.benchmarking is not None and config.benchmarking.backends == ("estimate",)
 
 
 def _one_person(config: Config) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from stm32pose.config.schema import MODES, STEPS
 from stm32pose.config.spellings import is_null, parse_number
 from stm32pose.errors import did_you_mean
 
@@ -46,6 +47,9 @@ ON_TARGET_MOVES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("general", "dataset_path"): ("dataset", "test_path"),
 }
 
+# Keys that take one value or a list of them.
+LISTS: tuple[tuple[str, ...], ...] = (("benchmarking", "backend"), ("dataset", "prediction_path"))
+
 # Of another service, read and thrown away.
 DROPPED: tuple[str, ...] = ("hydra", "defaults")
 
@@ -54,6 +58,7 @@ MODEL_NAMES = {
     "custom_models": ("custom", None),
 }
 MODE_NAMES = {"benchmark": "benchmarking"}
+MODE_LETTERS = {"benchmark": "b"}
 ACTIVATION_NAMES = {"linear": "empty"}
 
 
@@ -155,6 +160,7 @@ def normalise(mapping: dict[str, Any], read_file: ReadFile | None = None) -> Lay
     _mode(layout)
     _model(layout)
     _training(layout)
+    _one_is_a_list(layout)
     _refused(layout)
     return layout
 
@@ -255,10 +261,33 @@ def _equals(given: Any, number: float) -> bool:
 
 
 def _mode(layout: Layout) -> None:
+    if layout.has(("steps",)):
+        _step_list(layout)
     mode = layout.get(("operation_mode",))
     if isinstance(mode, str):
         mode = mode.strip().lower()
         layout.set(("operation_mode",), MODE_NAMES.get(mode, mode))
+
+
+def _step_list(layout: Layout) -> None:
+    """`steps: [quantize, benchmark]` is `operation_mode: chain_qb`; the services' names serve as well."""
+    steps = layout.pop(("steps",))
+    letters = {name: letter for letter, name in STEPS.items()}
+    letters |= {name: letter[0] for name, letter in MODES.items()} | MODE_LETTERS
+    words = [str(step).strip().lower() for step in steps] if isinstance(steps, list) else []
+    wrong = [word for word in words if word not in letters]
+    if not words or wrong:
+        got = repr(wrong[0]) if wrong else repr(steps)
+        near = did_you_mean(wrong[0], letters) if wrong else ""
+        layout.problems.append((("steps",), f"got {got}; expected a list of {', '.join(STEPS.values())}{near}"))
+        layout.set(("operation_mode",), layout.get(("operation_mode",)) or "evaluation")
+        return
+    mode = "chain_" + "".join(letters[word] for word in words)
+    given = layout.get(("operation_mode",))
+    if given is not None and str(given).strip().lower() != mode:
+        layout.problems.append((("steps",), f"got {steps!r} beside operation_mode {given!r}; keep one of them"))
+        return
+    layout.set(("operation_mode",), mode)
 
 
 def _model(layout: Layout) -> None:
@@ -286,6 +315,13 @@ def _training(layout: Layout) -> None:
     optimizer = layout.get(("training", "optimizer"))
     if isinstance(optimizer, str):
         layout.set(("training", "optimizer"), {optimizer.strip(): {}})
+
+
+def _one_is_a_list(layout: Layout) -> None:
+    for path in LISTS:
+        value = layout.get(path)
+        if isinstance(value, str):
+            layout.set(path, [value])
 
 
 def _refused(layout: Layout) -> None:

@@ -19,7 +19,7 @@ def path_problems(config: Config) -> list[tuple[tuple[Any, ...], str]]:
     """(place in Config, message) of every file or folder that a step reads and that is not there."""
     problems = []
     for place, path, kind in needed_paths(config):
-        message = missing_folder(Path(path)) if kind == "folder" else missing_file(Path(path))
+        message = MISSING[kind](Path(path))
         if message:
             problems.append((place, f"{path} {message}"))
     saved = config.training.trained_model_path if config.training and "train" in config.steps else None
@@ -41,7 +41,7 @@ def not_writable(path: Path) -> str:
 
 
 def needed_paths(config: Config) -> Iterator[tuple[tuple[Any, ...], str, str]]:
-    """(place in Config, path, `file` or `folder`) of what the steps read, by the fallback rules of the data sets."""
+    """(place in Config, path, `file`, `folder` or `any`) of what the steps read, by the sets' fallback rules."""
     steps, data, model = set(config.steps), config.dataset, config.model
     resumed = config.training.resume_training_from if config.training and "train" in steps else None
     if resumed:
@@ -55,13 +55,21 @@ def needed_paths(config: Config) -> Iterator[tuple[tuple[Any, ...], str, str]]:
             yield ("model", "pretrained"), model.pretrained, "file"
     if data.skeleton and suffix_of(data.skeleton) in (".yaml", ".yml"):
         yield ("dataset", "skeleton"), data.skeleton, "file"
+    if "evaluate" in steps:
+        for index, path in enumerate(config.evaluation.models):
+            yield ("evaluation", "models", index), path, "file"
     for name in sorted(_sets(config)):
         folder, annotations = getattr(data, f"{name}_path"), getattr(data, f"{name}_annotations", None)
         if folder:
             yield ("dataset", f"{name}_path"), folder, "folder"
             if annotations:
                 yield ("dataset", f"{name}_annotations"), annotations, "file"
-    if "deploy" in steps and config.deployment:
+    if "predict" in steps:
+        for path in data.prediction_path or ():
+            # Cameras and patterns are looked at when they are opened.
+            if not path.lower().startswith("camera:") and not set("*?[") & set(path):
+                yield ("dataset", "prediction_path"), path, "any"
+    if "deploy" in steps and config.deployment and config.deployment.c_project_path and not config.deployment.dry_run:
         yield ("deployment", "c_project_path"), config.deployment.c_project_path, "folder"
 
 
@@ -84,6 +92,14 @@ def missing_folder(path: Path) -> str:
     return "is a file; a folder is needed" if path.exists() else _not_there(path)
 
 
+def missing_either(path: Path) -> str:
+    """What is wrong with the path of a file or folder; empty where nothing is."""
+    return "" if path.exists() else _not_there(path)
+
+
+MISSING = {"file": missing_file, "folder": missing_folder, "any": missing_either}
+
+
 def _sets(config: Config) -> set[str]:
     """Sets of images that are read: train with validation, the first there is for the other steps."""
     data, steps = config.dataset, config.steps
@@ -94,8 +110,6 @@ def _sets(config: Config) -> set[str]:
         sets |= _first(data, "test", "validation", "training")
     if "quantize" in steps:
         sets |= _first(data, "quantization", "training")
-    if "predict" in steps:
-        sets.add("prediction")
     return sets
 
 

@@ -104,14 +104,21 @@ def _images(config: Config) -> Iterator[Problem]:
             ("dataset", "test_path"),
             "missing; evaluation needs labelled images: dataset.test_path, validation_path or training_path",
         )
-    if not trains and "quantize" in steps and not (data.quantization_path or data.training_path):
-        yield (
-            ("dataset", "quantization_path"),
-            "missing; quantization needs images to calibrate on: dataset.quantization_path or training_path "
-            "(random data, which ST's releases took here, gives a model of no use)",
-        )
+    fake = config.quantization is not None and config.quantization.fake
+    if not trains and "quantize" in steps and not (data.quantization_path or data.training_path or fake):
+        after = steps[steps.index("quantize") :]
+        if {"evaluate", "predict"} & set(after):
+            # Without them random images do, for size and speed; accuracy of such a file would mislead.
+            yield (
+                ("dataset", "quantization_path"),
+                "missing; a quantized model that is evaluated needs images to calibrate on: "
+                "dataset.quantization_path or training_path (or quantization.fake: True, for size and speed alone)",
+            )
     if "predict" in steps and not data.prediction_path:
-        yield ("dataset", "prediction_path"), "missing; prediction needs a folder of images"
+        yield (
+            ("dataset", "prediction_path"),
+            "missing; prediction needs an image, a folder, a pattern, a video file or camera:0",
+        )
     if {"train", "evaluate"} & set(steps) and not (data.keypoints or data.skeleton):
         yield (
             ("dataset", "keypoints"),
@@ -123,7 +130,27 @@ def _sections(config: Config) -> Iterator[Problem]:
     if "benchmark" in config.steps and config.benchmarking is None:
         yield ("benchmarking", "board"), "missing; a benchmark needs a board (see `stm32pose boards`)"
     if "deploy" in config.steps and config.deployment is None:
-        yield ("deployment",), "missing; deployment needs c_project_path and hardware_setup"
+        yield ("deployment",), "missing; deployment needs hardware_setup, and c_project_path for most boards"
+
+
+def _deployment(config: Config) -> Iterator[Problem]:
+    section = config.deployment
+    if section is None or "deploy" not in config.steps:
+        return
+    setup = section.hardware_setup
+    serie = setup.serie.upper()
+    linux = serie.startswith("STM32MP")
+    if section.c_project_path is None and not section.dry_run and (linux or serie == "STM32N6"):
+        yield ("deployment", "c_project_path"), f"missing; {setup.serie} needs ST's application sources"
+    if linux:
+        for key, value in (
+            ("hardware_setup.ip_address", setup.ip_address),
+            ("board_deploy_path", section.board_deploy_path),
+        ):
+            if not value:
+                yield ("deployment", *key.split(".")), f"missing; {setup.serie} is reached over the network"
+    if setup.board.upper() == "NUCLEO-N657X0-Q" and setup.output is None:
+        yield ("deployment", "hardware_setup", "output"), "missing; this board shows its picture by UVCL or SPI"
 
 
 def _training(config: Config) -> Iterator[Problem]:
@@ -174,6 +201,7 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _model_suffix,
     _images,
     _sections,
+    _deployment,
     _training,
     _inside,
 )

@@ -11,6 +11,7 @@ from stm32pose.config.data_sections import Dataset, Preprocessing
 from stm32pose.config.model_sections import General, Model, Postprocessing, Training
 from stm32pose.config.target_sections import (
     Benchmarking,
+    ClearML,
     Deployment,
     Evaluation,
     Mlflow,
@@ -34,9 +35,6 @@ STEPS = {"t": "train", "e": "evaluate", "q": "quantize", "b": "benchmark", "p": 
 
 # The twelve modes of ST's releases; any other chain of letters works as well.
 ST_MODES = (*MODES, "chain_tqe", "chain_tqeb", "chain_eqe", "chain_eqeb", "chain_qb", "chain_qd")
-# Steps whose service comes later, and the modes that have none of them.
-LATER_STEPS = {"predict": "prediction", "deploy": "deployment"}
-BUILT_MODES = tuple(mode for mode in ST_MODES if not {"p", "d"} & set(MODES.get(mode, mode.removeprefix("chain_"))))
 
 
 def mode_steps(mode: str) -> tuple[str, ...]:
@@ -44,8 +42,8 @@ def mode_steps(mode: str) -> tuple[str, ...]:
     letters = mode.removeprefix("chain_") if mode.startswith("chain_") else MODES.get(mode, "")
     if not letters or not set(letters) <= set(STEPS):
         raise ValueError(
-            f"expected {', '.join(mode for mode in MODES if mode in BUILT_MODES)}, or chain_ and letters of t q e b, "
-            f"such as chain_tqeb (not built yet: {', '.join(LATER_STEPS.values())}){did_you_mean(mode, BUILT_MODES)}"
+            f"expected {', '.join(MODES)}, or chain_ and letters of t q e b p d, such as chain_tqeb"
+            f"{did_you_mean(mode, ST_MODES)}"
         )
     return tuple(STEPS[letter] for letter in letters)
 
@@ -55,7 +53,8 @@ class Config(Section):
 
     operation_mode: str
     """A service (training, evaluation, quantization, benchmarking, prediction, deployment) or `chain_` and letters of
-    t(rain) e(valuate) q(uantize) b(enchmark) p(redict) d(eploy), in the order to run."""
+    t(rain) e(valuate) q(uantize) b(enchmark) p(redict) d(eploy), in the order to run. Instead of it a list serves:
+    `steps: [train, quantize, evaluate]`."""
     general: General = General()
     """Names, folders, seeds and hardware limits of a run."""
     model: Model = Model()
@@ -84,6 +83,8 @@ class Config(Section):
     """Application on the board."""
     mlflow: Mlflow | None = None
     """Experiment tracking; absent: the run folder alone."""
+    clearml: ClearML | None = None
+    """Tracking with ClearML; absent: none."""
 
     @field_validator("operation_mode")
     @classmethod

@@ -21,8 +21,10 @@ class OnnxParameters(Section):
     """Type of the weights."""
     activType: Literal["Int4", "UInt4", "Int8", "UInt8", "Int16", "UInt16"] = "Int8"
     """Type of the activations."""
-    calibrate_method: Literal["MinMax", "Entropy", "Percentile"] = "MinMax"
+    calibrate_method: Literal["MinMax", "MovingAverage", "Entropy", "Percentile"] = "MinMax"
     """How the range of an activation is found."""
+    percentile: float = Field(default=99.999, gt=50, le=100)
+    """With `Percentile`: the share of an activation's values that lies inside its range, in percent."""
     op_types_to_quantize: list[str] | None = None
     """ONNX operator types to quantize; null: all."""
     nodes_to_quantize: list[str] | None = None
@@ -37,7 +39,7 @@ class IterativeParameters(Section):
     inspection_split: Fraction | None = None
     """Share of the images that the search measures on."""
     accuracy_tolerance: float | None = Field(default=None, ge=0)
-    """Loss of accuracy that is accepted, in percent."""
+    """Loss of OKS (AP with several people) that is accepted, in points of percent."""
 
 
 class Quantization(Section):
@@ -58,7 +60,11 @@ class Quantization(Section):
     export_dir: str = "quantized_models"
     """Folder of the result, inside the run folder."""
     target_opset: PositiveInt = 17
-    """ONNX operator set."""
+    """ONNX operator set; a model of a lower one is raised to it."""
+    onnx_layout: Literal["NCHW", "NHWC"] = "NCHW"
+    """Channel position of the input and the heat maps of a Keras model exported to ONNX. ST's 4.x writes NCHW."""
+    fake: bool = False
+    """Calibrate on random images: the file shows size and speed, its accuracy means nothing (the report says so)."""
     extra_options: str | None = None
     """3.x: `calib_moving_average` or null."""
     onnx_extra_options: dict[str, Any] = Field(default_factory=dict)
@@ -103,6 +109,8 @@ class Evaluation(OnTarget):
     """Name of the output file, without suffix."""
     worst_images: int = Field(default=12, ge=0, le=100)
     """How many of the worst images are drawn."""
+    models: list[Path] = Field(default_factory=list)
+    """More model files to evaluate on the same images, for one table that compares them."""
 
 
 class Prediction(OnTarget):
@@ -112,6 +120,14 @@ class Prediction(OnTarget):
     """Order of the images."""
     reid_distance_metric: str | None = None
     """Accepted for old files; it has no meaning for poses."""
+    show: bool = False
+    """Show every image in a window while it is predicted; Esc or q ends. Without it nothing needs a screen."""
+    every: PositiveInt = 1
+    """Predict every n-th frame of a video or camera."""
+    max_images: PositiveInt | None = None
+    """Stop after this many images or frames; a camera goes on until Ctrl-C where it is absent."""
+    gallery_images: int = Field(default=100, ge=0)
+    """Most images shown in gallery.html; the worst scores come first."""
 
 
 class Tool(Section):
@@ -129,6 +145,10 @@ class Tool(Section):
     """The script that loads a board (`n6_loader.py`), or its folder; absent: looked for beside `stedgeai`."""
     hsp: int = Field(default=4096, ge=0)
     """BRAM words for the HSP unit (U3C5 boards)."""
+    neural_art: str | None = None
+    """Neural-ART option on an STM32N6: `PROFILE@user_neuralart.json`; absent: the tool's default profile."""
+    timeout_s: PositiveInt = 2500
+    """Longest that a benchmark on the cloud, or one run of the program, may take, in seconds."""
 
 
 class Tools(Section):
@@ -140,16 +160,24 @@ class Tools(Section):
     """STM32CubeIDE, for deployment on a microcontroller."""
 
 
+Backend = Literal["auto", "cloud", "stedgeai", "estimate", "emulate"]
+
+
 class Benchmarking(Section):
     """Cost of the model on a board."""
 
     board: str
     """ST's board name, see `stm32pose boards`, or the path of a YAML that describes yours."""
-    backend: Literal["auto", "cloud", "stedgeai", "estimate", "emulate"] = "auto"
-    """Where the figures come from; `estimate` needs neither account nor board. Every figure says how it was
-    obtained."""
+    backend: list[Backend] = Field(default_factory=lambda: ["auto"], min_length=1)
+    """Where the figures come from: one route, or a list of them to compare; `estimate` needs neither account nor board,
+    `auto` takes the best there is and says why. A route that is named and fails is an error."""
     boards: list[str] | None = None
     """Boards of the comparison table; absent: every board known."""
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """The routes asked for, each once, in order."""
+        return tuple(dict.fromkeys(self.backend))
 
 
 class HardwareSetup(Section):
@@ -170,10 +198,11 @@ class HardwareSetup(Section):
 class Deployment(Section):
     """Application on the board."""
 
-    c_project_path: Path
-    """Folder of the application's C project."""
     hardware_setup: HardwareSetup
     """The board to flash."""
+    c_project_path: Path | None = None
+    """Folder of the application's sources (ST's, for STM32N6 and STM32MP); absent on other microcontrollers: a minimal
+    application is written into the run folder."""
     IDE: str = "GCC"
     """Compiler of the application."""
     verbosity: int = 1
@@ -182,6 +211,16 @@ class Deployment(Section):
     """Folder on an STM32MP board that receives the application."""
     build_conf: str | None = None
     """3.1: build configuration of the C project."""
+    dry_run: bool = False
+    """Write every file and show every command, but run none of them: no build, no board touched."""
+    flash: bool = True
+    """Flash the board after the build."""
+    user: str = "root"
+    """Account on an STM32MP board."""
+    ssh_key: Path | None = None
+    """Private key for an STM32MP board; absent: those that ssh tries by itself."""
+    launch: bool = False
+    """Start the application on the STM32MP board after copying it."""
 
 
 class Mlflow(Section):
@@ -189,3 +228,18 @@ class Mlflow(Section):
 
     uri: str = "./experiments_outputs/mlruns"
     """Tracking store: a folder, `sqlite:///FILE` or a server's address."""
+    register_model: str | None = None
+    """Name under which the run's last model is registered in the store; absent: it is not."""
+    system_metrics: bool = False
+    """Follow processor, memory and GPU while the run goes."""
+
+
+class ClearML(Section):
+    """Tracking with ClearML (pip install 'stm32pose[clearml]'), beside MLflow or instead of it."""
+
+    project_name: str | None = None
+    """ClearML's project; absent: `general.project_name`."""
+    task_name: str = "pe_modelzoo_task"
+    """ClearML's task."""
+    offline: bool = False
+    """Keep the task in a local archive instead of sending it to a server."""
