@@ -1,0 +1,60 @@
+"""Stand-ins on PATH and jobs for the tests of the deployment room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deployment.deployed import deployable
+from deployment.fake_tools import Tools
+
+from stm32pose.codecs.heatmap import HeatmapCodec
+from stm32pose.config.target_sections import Deployment
+from stm32pose.config.target_sections import Tools as ToolsSection
+from stm32pose.deployment.commands import Commands
+from stm32pose.deployment.job import Job
+from stm32pose.deployment.service import board_of
+from stm32pose.inference.tensors import TensorInfo
+from stm32pose.programs import PROGRAMS
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
+    """Stand-ins alone on PATH, in a folder with a space; no variable names another program."""
+    made = Tools(tmp_path / "fake tools")
+    monkeypatch.setenv("PATH", str(made.folder))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for program in PROGRAMS.values():
+        for variable in program.variables:
+            monkeypatch.delenv(variable, raising=False)
+    return made
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> Callable[..., Job]:
+    """`make_job(serie, board, **deployment)`: a job with a heat-map model whose file exists."""
+
+    def make(serie: str, board: str, *, setup: dict[str, Any] | None = None, **given: Any) -> Job:
+        fields = {name: given.pop(name) for name in ("model", "keypoints_file", "cloud") if name in given}
+        tool = given.pop("stedgeai", {})
+        section = Deployment.model_validate(
+            {"hardware_setup": {"serie": serie, "board": board, **(setup or {})}, **given}
+        )
+        folder = tmp_path / "run" / "deployment"
+        if "model" not in fields:
+            path = tmp_path / "net.tflite"
+            path.write_bytes(b"a network")
+            codec = HeatmapCodec((192, 192), (48, 48), 17).describe()
+            fields["model"] = deployable(codec, [TensorInfo("o", (48, 48, 17), "int8", 1 / 256, -128)], path=path)
+        return Job(
+            board=board_of(section.hardware_setup),
+            section=section,
+            tools=ToolsSection.model_validate({"stedgeai": tool}),
+            folder=folder,
+            commands=Commands(folder / "logs", dry_run=section.dry_run),
+            **fields,
+        )
+
+    return make
