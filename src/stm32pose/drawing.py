@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from stm32pose.skeletons.skeleton import Skeleton
 
 CROWDED = 40  # keypoints above which dots would cover the lines
+SMALLEST_SCORE = 1e-3
+"""Below it a joint was not found at all, and has no place worth drawing."""
 _SHIFT = 4  # OpenCV draws at 1/16 pixel
 _TRUTH = (255, 255, 255)
+_BOX = (255, 0, 255)
 
 
 def draw_pose(
@@ -25,6 +28,7 @@ def draw_pose(
     threshold: float = 0.15,
     thickness: int | None = None,
     truth: bool = False,
+    uncertain: bool = False,
 ) -> np.ndarray:
     """A copy of `image` with one pose drawn on it.
 
@@ -35,9 +39,10 @@ def draw_pose(
         threshold: joints with a lower third value are left out (a label of visibility 0 is such a joint).
         thickness: of the limbs in pixels; None: by the size of the image.
         truth: draw thin and white, to lie under a prediction.
+        uncertain: joints below the threshold are drawn as well, as thin rings without limbs.
     """
     canvas = np.ascontiguousarray(image).copy()
-    width = thickness or max(1, round(max(canvas.shape[:2]) / 160))
+    width = thickness or line_width(canvas)
     present = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] >= max(threshold, 1e-9))
     for (start, end), colour in zip(skeleton.edges, skeleton.colours, strict=True):
         if present[start] and present[end]:
@@ -51,12 +56,19 @@ def draw_pose(
                 cv2.LINE_AA,
                 _SHIFT,
             )
-    radius = width if truth or len(keypoints) > CROWDED else width + 1
+    crowded = len(keypoints) > CROWDED
+    radius = round((width / 2 if crowded else width if truth else width + 1) * (1 << _SHIFT))
     for joint in np.flatnonzero(present):
         fill = _TRUTH if truth else _confidence_colour(float(keypoints[joint, 2]))
         centre = _fixed_point(keypoints[joint])
-        cv2.circle(canvas, centre, (radius + 1) << _SHIFT, (0, 0, 0), -1, cv2.LINE_AA, _SHIFT)
-        cv2.circle(canvas, centre, radius << _SHIFT, fill, -1, cv2.LINE_AA, _SHIFT)
+        if not crowded:
+            cv2.circle(canvas, centre, radius + (1 << _SHIFT), (0, 0, 0), -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(canvas, centre, radius, fill, -1, cv2.LINE_AA, _SHIFT)
+    if uncertain:
+        faint = np.isfinite(keypoints).all(axis=1) & ~present & (keypoints[:, 2] >= SMALLEST_SCORE)
+        for joint in np.flatnonzero(faint):
+            colour = _confidence_colour(float(keypoints[joint, 2]))
+            cv2.circle(canvas, _fixed_point(keypoints[joint]), radius, colour, 1, cv2.LINE_AA, _SHIFT)
     return canvas
 
 
@@ -65,6 +77,55 @@ def draw_poses(image: np.ndarray, poses: np.ndarray, skeleton: Skeleton, **optio
     for pose in poses:
         image = draw_pose(image, pose, skeleton, **options)
     return image
+
+
+def draw_found(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    skeleton: Skeleton,
+    *,
+    threshold: float = 0.15,
+    boxes: np.ndarray | None = None,
+    labels: Sequence[str] = (),
+) -> np.ndarray:
+    """A copy of `image` with everything that was found in it, the least sure pose first so that the best lies on top.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        keypoints: [M, K, 3], (x, y, score), continuous image pixels, best first.
+        skeleton: names the edges and their colours.
+        threshold: joints that score less are thin rings without limbs.
+        boxes: [M, 4], (left, top, width, height), or None.
+        labels: one short text a pose, written at its box or above its highest joint; none: no text.
+    """
+    canvas = np.ascontiguousarray(image).copy()
+    widest = line_width(canvas)
+    for index in reversed(range(len(keypoints))):
+        pose = keypoints[index]
+        extent = boxes[index] if boxes is not None else _extent(pose, threshold)
+        # People far away have thin limbs; a face of hundreds of points has thin dots.
+        longest = max(extent[2], extent[3]) if extent is not None else 0
+        share = 250 if len(pose) > CROWDED else 60
+        width = min(widest, max(1, round(longest / share)))
+        canvas = draw_pose(canvas, pose, skeleton, threshold=threshold, thickness=width, uncertain=True)
+        if boxes is not None:
+            draw_box(canvas, boxes[index])
+        if labels and extent is not None:
+            _write(canvas, labels[index], extent)
+    return canvas
+
+
+def draw_box(canvas: np.ndarray, box: np.ndarray) -> None:
+    """Draw (left, top, width, height) into `canvas` itself, uint8 [H, W, 3] RGB."""
+    if not np.isfinite(box).all():
+        return
+    corners = _fixed_point(box[:2]), _fixed_point(box[:2] + box[2:])
+    cv2.rectangle(canvas, *corners, _BOX, max(1, line_width(canvas) // 2), cv2.LINE_AA, _SHIFT)
+
+
+def line_width(image: np.ndarray) -> int:
+    """Width of limbs that suits an image of this size, in pixels, at least 1."""
+    return max(1, round(max(image.shape[:2]) / 160))
 
 
 def caption(image: np.ndarray, text: str) -> np.ndarray:
@@ -118,6 +179,30 @@ def _fixed_point(point: np.ndarray) -> tuple[int, int]:
     """OpenCV's pixel centres are integers, ours are at +0.5."""
     x, y = np.clip((point[:2] - 0.5) * (1 << _SHIFT), -1e6, 1e6)
     return round(float(x)), round(float(y))
+
+
+def _extent(pose: np.ndarray, threshold: float) -> np.ndarray | None:
+    """(left, top, width, height) of the joints that are sure, or of all that were found; None where there is none."""
+    finite = np.isfinite(pose).all(axis=1)
+    for least in (threshold, SMALLEST_SCORE):
+        points = pose[finite & (pose[:, 2] >= max(least, 1e-9)), :2]
+        if len(points):
+            low = points.min(axis=0)
+            return np.concatenate([low, points.max(axis=0) - low])
+    return None
+
+
+def _write(canvas: np.ndarray, text: str, extent: np.ndarray) -> None:
+    """A line of text above a box, or inside its top where there is no room above."""
+    if not np.isfinite(extent).all():
+        return
+    scale = max(0.35, min(1.5, max(canvas.shape[:2]) / 1400))
+    (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    left = int(np.clip(extent[0], 0, max(0, canvas.shape[1] - width - 4)))
+    bottom = int(np.clip(extent[1], height + base + 2, canvas.shape[0]))
+    cv2.rectangle(canvas, (left, bottom - height - base - 2), (left + width + 4, bottom), _BOX, -1)
+    place = (left + 2, bottom - base)
+    cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def _confidence_colour(score: float) -> tuple[int, int, int]:
