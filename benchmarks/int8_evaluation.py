@@ -14,10 +14,11 @@ import os
 import time
 from pathlib import Path
 
+from stm32pose.codecs.poses import poses_in_image
 from stm32pose.codecs.select import make_codec
 from stm32pose.config.data_sections import Preprocessing
 from stm32pose.data.cache import cache_side, open_cache
-from stm32pose.data.pipeline import Pipeline, unmap_poses
+from stm32pose.data.pipeline import Pipeline
 from stm32pose.data.readers import read_samples
 from stm32pose.inference.ahead import predict_ahead
 from stm32pose.inference.runner import load_runner
@@ -52,9 +53,11 @@ def main() -> None:
         started, before = time.perf_counter(), runner.invoke_seconds
         poses = []
         for batch, outputs in predict_ahead(runner, pipeline.epoch(0), lambda batch: batch.images):
-            poses.extend(unmap_poses(codec.decode(outputs), batch.matrices))
+            found = codec.decode_poses(outputs)
+            poses.extend(poses_in_image(pose, matrix) for pose, matrix in zip(found, batch.matrices, strict=True))
         measuring = time.perf_counter()
-        results = evaluate_poses(samples, poses, skeleton)
+        keypoints, scores = [pose.keypoints for pose in poses], [pose.scores for pose in poses]
+        results = evaluate_poses(samples, keypoints, skeleton, scores, several=codec.several)
         metrics = time.perf_counter() - measuring
         wall, invoke = time.perf_counter() - started, runner.invoke_seconds - before
         print(

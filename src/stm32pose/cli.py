@@ -62,6 +62,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument("config", type=Path, help="the YAML file")
     run.add_argument("overrides", nargs="*", metavar="key=value", help="values that take the place of the file's")
+    run.add_argument(
+        "--json",
+        action="store_true",
+        help="for scripts: stdout is the path of results.json alone, also of a failed run; the rest goes to stderr",
+    )
     run.set_defaults(command=lambda _: 0)
 
     check = commands.add_parser(
@@ -81,6 +86,15 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="versions, processor, GPU, and ST's tools: what is there, what is not")
     doctor.add_argument("--cloud", action="store_true", help="also ask whether ST's Developer Cloud can be reached")
     doctor.set_defaults(command=_doctor)
+
+    login = commands.add_parser(
+        "login",
+        help="log in to ST's Developer Cloud, once",
+        description="Log in to ST Edge AI Developer Cloud and keep the token in the system's keyring.",
+    )
+    login.set_defaults(command=_login)
+    logout = commands.add_parser("logout", help="forget the token of ST's Developer Cloud")
+    logout.set_defaults(command=_logout)
 
     boards = commands.add_parser("boards", help="the boards that can be named in benchmarking.board")
     boards.add_argument("name", nargs="?", help="one board, with its memories")
@@ -172,6 +186,18 @@ def _doctor(given: argparse.Namespace) -> int:
     from stm32pose.commands.doctor import doctor
 
     return doctor(cloud=given.cloud)
+
+
+def _login(given: argparse.Namespace) -> int:
+    from stm32pose.commands.account import login
+
+    return login(given)
+
+
+def _logout(_given: argparse.Namespace) -> int:
+    from stm32pose.commands.account import logout
+
+    return logout()
 
 
 def _boards(given: argparse.Namespace) -> int:

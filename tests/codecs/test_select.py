@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stm32pose.codecs.hand import HandCodec
+from stm32pose.codecs.head import HeadCodec
 from stm32pose.codecs.heatmap import HeatmapCodec
 from stm32pose.codecs.keypoints import KeypointsCodec
 from stm32pose.codecs.select import codec_from_description, make_codec, recognise
+from stm32pose.codecs.yolo import YoloCodec
 from stm32pose.config.model_sections import Heatmap
 from stm32pose.errors import ConfigError
 
@@ -54,7 +57,7 @@ def test_direct_keypoints_come_back_from_their_description():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "boxes"}, "kind 'boxes'; allowed: heatmaps, keypoints"),
+        ({"kind": "boxes"}, "kind 'boxes'; allowed: heatmaps, keypoints, hand, head, yolo"),
         ({"map_shape": None}, "cannot be"),
         ({"sigma_cells": -1}, "impossible codec"),
         ({"activation": "relu"}, "activation: got 'relu'"),
@@ -74,6 +77,20 @@ def test_direct_keypoints(shape):
     assert isinstance(choose("spe", [shape], 17), KeypointsCodec)
 
 
+def test_several_people_hands_and_faces():
+    codec = choose("yolo_mpe", [(56, 1344)], 17, confidence=0.001, max_detections=5)
+    assert isinstance(codec, YoloCodec)
+    assert (codec.confidence, codec.nms, codec.max_detections) == (0.001, 0.7, 5)
+    assert codec.several
+    codec = choose("hand_spe", HAND, 21, output_names=["a", "Identity_1", "Identity_2", "b"])
+    assert isinstance(codec, HandCodec)
+    assert (codec.presence_index, codec.handedness_index) == (1, 2)
+    for keypoints in (468, 68):
+        codec = choose("head_spe", [(1, 1, 1404), (1, 1, 1)], keypoints)
+        assert isinstance(codec, HeadCodec)
+        assert (codec.keypoints, codec.landmarks, codec.values) == (keypoints, 468, 3)
+
+
 @pytest.mark.parametrize(
     ("shapes", "kind", "count"),
     [
@@ -81,9 +98,14 @@ def test_direct_keypoints(shape):
         ([(1, 1, 17, 3)], "spe", 17),
         ([(56, 1344)], "yolo_mpe", 17),
         ([(1344, 20)], "yolo_mpe", 5),
+        ([(300, 57)], "yolo_mpe", 17),
+        ([(44, 40)], "yolo_mpe", 13),  # a small input has fewer boxes than values
         (HAND, "hand_spe", 21),
         ([(1, 1, 936)], "head_spe", 468),
+        ([(1, 1, 1404), (1, 1, 1)], "head_spe", 468),
+        ([(1,), (1434,)], "head_spe", 478),
         ([(1000,)], "head_spe", 500),
+        ([(48, 48, 13), (1,)], "", 0),
         ([(48, 48, 13), (24, 24, 13)], "", 0),
         ([(None, None, 13)], "", 0),
         ([], "", 0),
@@ -91,6 +113,12 @@ def test_direct_keypoints(shape):
 )
 def test_shapes_are_recognised(shapes, kind, count):
     assert recognise(shapes) == (kind, count)
+
+
+def test_the_skeleton_decides_where_a_shape_could_be_of_several():
+    assert recognise([(56, 44)]) == ("yolo_mpe", 13)
+    assert recognise([(56, 44)], 17) == ("yolo_mpe", 17)
+    assert isinstance(choose("yolo_mpe", [(56, 44)], 17), YoloCodec)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +131,12 @@ def test_shapes_are_recognised(shapes, kind, count):
         ("heatmaps_spe", [(1, 1, 13, 3)], ["[1, 1, 13, 3]", "set model_type: spe"]),
         ("spe", [(48, 48, 13)], ["[48, 48, 13]", "set model_type: heatmaps_spe"]),
         ("heatmaps_spe", [(None, None, 13)], ["[?, ?, 13]"]),
-        ("yolo_mpe", [(56, 1344)], ["yolo_mpe", "not built yet", "heatmaps_spe, spe"]),
-        ("hand_spe", HAND, ["not built yet"]),
-        ("head_spe", [(1, 1, 936)], ["not built yet"]),
+        ("yolo_mpe", [(56, 1344)], ["gives 17 keypoints", "the skeleton has 13"]),
+        ("yolo_mpe", [(48, 48, 13)], ["set model_type: heatmaps_spe", "one output [5 + 3 x 13, boxes]"]),
+        ("hand_spe", HAND, ["gives 21 keypoints", "the skeleton has 13"]),
+        ("hand_spe", [(56, 1344)], ["set model_type: yolo_mpe", "four outputs"]),
+        ("head_spe", [(1, 1, 936)], ["468 landmarks", "the skeleton has 13", "468, or 68 (face68)"]),
+        ("head_spe", [(40,)], ["20 landmarks", "usable with 20"]),
         ("heatmap_spe", [(48, 48, 13)], ["unknown", "did you mean 'heatmaps_spe'"]),
     ],
 )

@@ -127,6 +127,15 @@ def test_deployment_rules(section, line):
         assert line in refusal("deployment", deployment=section)
 
 
+@pytest.mark.parametrize(("mode", "section"), [("evaluation", "evaluation"), ("prediction", "prediction")])
+def test_a_float_model_is_no_matter_for_a_board(mode, section):
+    data = {"test_path": "x", "keypoints": 17, "prediction_path": "y", "quantization_path": "z"}
+    onboard = {section: {"target": "stedgeai_n6"}}
+    assert f"{section}.target: got stedgeai_n6, which runs .tflite and .onnx" in refusal(mode, dataset=data, **onboard)
+    load(mode, dataset=data, model={"model_path": "m.tflite"}, **onboard)
+    load("chain_eqe", dataset=data, **onboard)
+
+
 def test_routes_of_a_benchmark():
     one = load("benchmarking", benchmarking={"board": "STM32N6570-DK"}).benchmarking
     several = load("benchmarking", benchmarking={"board": "B", "backend": ["cloud", "estimate", "cloud"]}).benchmarking

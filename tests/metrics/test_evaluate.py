@@ -132,6 +132,84 @@ def test_ap_of_single_poses_is_what_counting_gives():
     assert result["AR"] == pytest.approx(np.mean([(scores >= t).mean() for t in np.arange(0.5, 0.96, 0.05)]))
 
 
+def test_the_networks_own_scores_rank_the_poses():
+    samples = make_samples(images=30)
+    predictions = predict(samples, 6.0)
+    right = [
+        float(oks(p[0], s.keypoints[0], s.areas[0], PERSON.sigmas)) for s, p in zip(samples, predictions, strict=True)
+    ]
+    honest = [np.array([value]) for value in right]
+    liar = [1 - value for value in honest]
+    by_score = coco_ap(samples, predictions, PERSON.sigmas, honest)
+    assert by_score["AP"] > coco_ap(samples, predictions, PERSON.sigmas)["AP"]
+    assert by_score["AP"] > coco_ap(samples, predictions, PERSON.sigmas, liar)["AP"]
+    assert by_score["AR"] == coco_ap(samples, predictions, PERSON.sigmas, liar)["AR"]
+    mean = [pose[..., 2].mean(axis=-1) for pose in predictions]
+    assert coco_ap(samples, predictions, PERSON.sigmas, mean) == coco_ap(samples, predictions, PERSON.sigmas)
+    result = evaluate_poses(samples, predictions, PERSON, honest)
+    assert result["metrics"]["AP"] == by_score["AP"]
+
+
+def test_ap_is_what_the_library_makes_of_a_results_file():
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    from stm32pose.metrics import coco_ap as room
+
+    samples = make_samples(images=12, people=3)
+    predictions = [poses[: index % 4] for index, poses in enumerate(predict(samples, 9.0))]
+    predictions[5][0, 3, 0] = np.nan
+    truth = COCO(room._dataset(samples))
+    results = [
+        {"image_id": image, "category_id": 1, "keypoints": pose.ravel().tolist(), "score": float(pose[:, 2].mean())}
+        for image, poses in enumerate(predictions)
+        for pose in poses.astype(np.float64)
+        if np.isfinite(pose).all()
+    ]
+    sigmas: list[float] = PERSON.sigmas.tolist()
+    evaluation = COCOeval_faster(truth, truth.loadRes(results), iouType="keypoints", kpt_oks_sigmas=sigmas)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    ours = coco_ap(samples, predictions, PERSON.sigmas)
+    library = dict(zip(("AP", "AP50", "AP75"), evaluation.stats[:3], strict=True))
+    assert {name: ours[name] for name in library} == {name: pytest.approx(value) for name, value in library.items()}
+    assert ours["AR"] == pytest.approx(evaluation.stats[5])
+
+
+def test_weak_poses_count_for_ap_alone():
+    samples = make_samples(images=6, people=2)
+    found = predict(samples)  # both people, exactly
+    scores = [np.array([0.9, 0.1])] * 6
+    everything = evaluate_poses(samples, found, PERSON, scores, several=True)
+    sure = evaluate_poses(samples, found, PERSON, scores, several=True, confidence=0.25)
+    assert everything["metrics"]["mean_oks"] == pytest.approx(1)
+    assert sure["metrics"]["mean_oks"] == pytest.approx(0.5)  # the second person counts as missed
+    assert sure["metrics"]["AP"] == everything["metrics"]["AP"] == pytest.approx(1)
+    assert (everything["counts"]["poses"], sure["counts"]["poses"]) == (12, 6)
+
+
+def test_a_detector_that_finds_one_of_two_misses_one():
+    samples = make_samples(images=6, people=2)
+    one = [poses[:1] for poses in predict(samples)]
+    assert evaluate_poses(samples, one, PERSON)["metrics"]["mean_oks"] == pytest.approx(1)
+    assert evaluate_poses(samples, one, PERSON, several=True)["metrics"]["mean_oks"] == pytest.approx(0.5)
+    nobody = [poses[:0] for poses in one]
+    assert evaluate_poses(samples, nobody, PERSON, several=True)["metrics"]["mean_oks"] == 0
+
+
+def test_curves_have_ap_as_their_mean():
+    samples = make_samples(images=25, people=3)
+    result = evaluate_poses(samples, predict(samples, 8.0), PERSON)
+    curves, metrics = result["precision_recall"], result["metrics"]
+    assert list(curves["precision"]) == [f"{0.5 + 0.05 * step:.2f}" for step in range(10)]
+    assert curves["recall"] == pytest.approx(np.linspace(0, 1, 101))
+    assert np.mean(curves["precision"]["0.50"]) == pytest.approx(metrics["AP50"])
+    assert np.mean(curves["precision"]["0.75"]) == pytest.approx(metrics["AP75"])
+    assert np.mean(list(curves["precision"].values())) == pytest.approx(metrics["AP"])
+    for row in curves["precision"].values():
+        assert (np.diff(row) <= 1e-12).all()
+
+
 def test_a_single_prediction_is_judged_on_the_person_it_fits():
     samples = make_samples(images=10, people=3)
     chosen = np.arange(10) % 3
@@ -235,6 +313,7 @@ def test_nothing_labelled_gives_null_and_no_prediction_gives_zero():
     result = evaluate_poses(samples, predict(samples), PERSON)
     assert {name for name, value in result["metrics"].items() if value is not None} == {"mean_oks_st"}
     assert all(row["oks"] is None and row["labelled"] == 0 for row in result["per_keypoint"])
+    assert result["precision_recall"] is None
     json.dumps(result, allow_nan=False)
     empty = replace(samples[0], keypoints=np.zeros((0, 13, 3), np.float32), boxes=np.zeros((0, 4), np.float32))
     empty = replace(empty, areas=np.zeros(0, np.float32), crowd=np.zeros(0, bool))
@@ -281,6 +360,12 @@ def test_what_does_not_fit_is_answered_in_one_line(samples, predictions, text):
         with pytest.raises(UserError, match=text) as caught:
             function(samples, predictions, PERSON)
         assert "\n" not in str(caught.value)
+
+
+def test_scores_that_do_not_fit_are_refused():
+    samples = make_samples(images=2)
+    with pytest.raises(UserError, match="scores do not fit"):
+        evaluate_poses(samples, predict(samples), PERSON, [np.ones(2), np.ones(1)])
 
 
 def test_nothing_is_printed(capfd):

@@ -25,7 +25,8 @@ from prediction_dots import (
 from stm32pose.data.images import read_image
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.operations.artifacts import Artifacts
-from stm32pose.operations.predict import check, run_step, skeleton_of
+from stm32pose.operations.predict import check, run_step
+from stm32pose.operations.skeletons import skeleton_of
 from stm32pose.reporting.run import Run
 
 pytest.importorskip("onnxruntime")
@@ -379,17 +380,18 @@ def test_video_falls_back_to_numbered_images(tmp_path: Path, model, skeleton, mo
     assert not (tmp_path / "run" / "predictions" / "clip.mp4").exists()
 
 
-def test_skeleton_of_the_sidecar_and_without_any(tmp_path: Path, model, skeleton):
+def test_skeleton_of_the_sidecar_and_without_any(tmp_path: Path, model, skeleton, caplog):
     from stm32pose.inference.runner import load_runner
     from stm32pose.inference.sidecar import write_sidecar
 
     config = make_config(model, "unused", None)
-    with pytest.raises(ConfigError, match="no shipped skeleton has 2 keypoints"):
-        skeleton_of(config, Artifacts(), load_runner(model, rescaling=(1 / 255, 0)))
+    unnamed = skeleton_of(config, None, load_runner(model, rescaling=(1 / 255, 0)))
+    assert (unnamed.keypoints, unnamed.edges) == (("keypoint_0", "keypoint_1"), ())
+    assert "points without limbs" in caplog.text
     own = tmp_path / "own.onnx"
     own.write_bytes(model.read_bytes())
     write_sidecar(own, {"skeleton": {"name": "dots2", "keypoints": ["red", "green"]}})
-    with pytest.raises(ConfigError, match="trained on a skeleton that is not shipped, dots2"):
-        skeleton_of(config, Artifacts(), load_runner(own, rescaling=(1 / 255, 0)))
+    told = skeleton_of(config, None, load_runner(own, rescaling=(1 / 255, 0)))
+    assert (told.name, told.keypoints, told.edges) == ("dots2", ("red", "green"), ())
     given = make_config(own, "unused", skeleton)
-    assert skeleton_of(given, Artifacts(), load_runner(own, rescaling=(1 / 255, 0))).name == "dots2"
+    assert skeleton_of(given, None, load_runner(own, rescaling=(1 / 255, 0))).name == "dots2"

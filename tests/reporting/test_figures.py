@@ -8,7 +8,13 @@ import cv2
 import numpy as np
 
 from stm32pose.benchmark.memory import Buffer, plan_buffers
-from stm32pose.reporting.figures import board_chart, keypoint_chart, memory_chart, training_curves
+from stm32pose.reporting.figures import (
+    board_chart,
+    keypoint_chart,
+    memory_chart,
+    precision_recall_chart,
+    training_curves,
+)
 
 
 def ink(path: Path) -> int:
@@ -57,3 +63,25 @@ def test_keypoint_chart_draws_every_model(tmp_path: Path):
     two = keypoint_chart([entry("float", 0.9), entry("int8", 0.8), entry("int8", None)], tmp_path / "two.png")
     assert ink(one) > 0
     assert ink(two) > 0
+
+
+def test_keypoint_chart_of_a_face_stays_a_picture(tmp_path: Path):
+    joints = [{"keypoint": f"mesh_{number}", "oks": 0.9} for number in range(468)]
+    path = keypoint_chart([{"label": "int8 face", "set": "test", "per_keypoint": joints}], tmp_path / "face.png")
+    height, width = cv2.imread(str(path)).shape[:2]
+    assert width < 2500
+    assert height < 800
+
+
+def test_precision_recall_chart_leaves_out_who_has_no_curve(tmp_path: Path):
+    curve = {
+        "recall": [0.0, 0.5, 1.0],
+        "precision": {f"{0.5 + 0.05 * step:.2f}": [1.0, 0.8 - 0.05 * step, 0.0] for step in range(10)},
+    }
+    one = precision_recall_chart([("int8", curve)], tmp_path / "one.png")
+    two = precision_recall_chart([("int8 a", curve), ("int8 b", curve), ("float", None)], tmp_path / "two.png")
+    assert one is not None
+    assert two is not None
+    assert ink(one) > 200
+    assert precision_recall_chart([("float", None)], tmp_path / "none.png") is None
+    assert not (tmp_path / "none.png").exists()

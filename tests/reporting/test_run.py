@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from stm32pose.benchmark.figures import Figures
 from stm32pose.config.schema import Config
 from stm32pose.errors import UserError
 from stm32pose.reporting.report import verdict, write_report
@@ -35,6 +37,28 @@ BOARD = {
     "note": "",
 }
 
+ROUTES = [
+    {
+        **asdict(
+            Figures(route="cloud", how="measured on a BOARD-A", board="BOARD-A", latency_ms=80.5, macs=25_000_000)
+        ),
+        "fits": True,
+    },
+    {
+        **asdict(Figures(route="estimate", how="estimated here", board="BOARD-A", latency_ms=94.0, macs=25_000_000)),
+        "fits": False,
+    },
+]
+BENCHMARK = {
+    "label": "int8",
+    "file": "m",
+    "board": "BOARD-A",
+    "route": "cloud",
+    "why": "asked for",
+    "routes": ROUTES,
+    "boards": [BOARD, {**BOARD, "board": "BOARD-B"}],
+}
+
 
 def entry(label: str, oks: float) -> dict:
     return {
@@ -58,7 +82,7 @@ def run(tmp_path: Path) -> Run:
 
 def test_folder_tells_config_environment_and_results(run: Run):
     run.add("evaluation", entry("float", 0.9), append=True)
-    run.add("benchmark", {"label": "int8", "file": "m", "board": "BOARD-A", "boards": [BOARD]}, append=True)
+    run.add("benchmark", BENCHMARK, append=True)
     run.finish("finished")
     results = json.loads((run.folder / "results.json").read_text())
     assert results["run"]["status"] == "finished"
@@ -70,7 +94,12 @@ def test_folder_tells_config_environment_and_results(run: Run):
     figures = {(row["step"], row["keypoint"], row["metric"]): row for row in rows}
     assert float(figures["evaluate", "", "mean_oks"]["value"]) == 0.9
     assert figures["evaluate", "nose", "epe_px"]["unit"] == "px"
-    assert figures["benchmark", "", "latency_ms"]["how"] == "estimated"
+    costs = [(row["model"], row["value"], row["how"]) for row in rows if row["metric"] == "latency_ms"]
+    assert costs == [
+        ("int8", "80.5", "measured on a BOARD-A"),
+        ("int8", "94.0", "estimated here"),
+        ("int8", "94.0", "estimated"),
+    ]
     assert not list(run.folder.glob(".*.tmp"))
 
 
@@ -91,13 +120,47 @@ def test_unwritable_folder_is_one_line(tmp_path: Path):
 def test_verdict_names_loss_of_int8(run: Run):
     run.add("evaluation", entry("float", 0.90), append=True)
     run.add("evaluation", entry("int8", 0.88), append=True)
-    run.add("benchmark", {"label": "int8", "file": "m", "board": "BOARD-A", "boards": [BOARD]}, append=True)
+    run.add("benchmark", BENCHMARK, append=True)
     top = verdict(run.results)
     assert top["label"] == "int8"
     assert top["lost"] == pytest.approx(0.02)
     page = write_report(run).read_text()
-    for words in ("Fits", "BOARD-A", "-2.0", "estimated", "94.0 ms"):
+    for words in (
+        "Fits",
+        "BOARD-A",
+        "-2.0",
+        "measured on a BOARD-A",
+        "80.5 ms",
+        "estimated here",
+        "94.0 ms",
+        "BOARD-B",
+    ):
         assert words in page
+    assert "random images" not in page
+
+
+def test_report_shouts_random_calibration_and_shows_the_other_services(run: Run):
+    quantized = {
+        "label": "int8",
+        "file": "q.tflite",
+        "bytes": 10,
+        "granularity": "per_channel",
+        "input_type": "uint8",
+        "output_type": "int8",
+        "calibration_images": 16,
+        "calibration_set": "RANDOM IMAGES (fake)",
+        "fake": True,
+    }
+    run.add("quantization", quantized, append=True)
+    run.add("prediction", {"images": 3, "poses": 4, "model": "m<b>", "failed": ["x.jpg"], "timing": {}})
+    commands = [{"shown": "make all", "status": "done", "log": "build.log"}]
+    deployed = {"board": "BOARD-C", "model": "q.tflite", "status": "dry run", "commands": commands, "notes": ["n1"]}
+    run.add("deployment", {**deployed, "files": ["a.h"], "next": "reset it"}, append=True)
+    page = write_report(run).read_text()
+    for words in ("Calibrated on random images", "3 images, 4 poses by m&lt;b&gt;", "1 could not be read", "BOARD-C"):
+        assert words in page
+    assert "dry run: nothing was built" in page
+    assert "make all" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "src=" not in page or "data:image" in page
 

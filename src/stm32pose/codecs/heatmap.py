@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from stm32pose.codecs import peaks
+from stm32pose.codecs.poses import Poses, one_person
 
 
 class HeatmapCodec:
@@ -20,11 +21,14 @@ class HeatmapCodec:
         input_shape: (H, W) of the network's input in pixels.
         map_shape: (h, w) of the heat maps in cells.
         keypoints: K.
+        several: False: one pose an image.
         target: "gaussian" or "one_pixel" (what ST's services train on).
         sigma: standard deviation of the blob in cells.
         activation: "sigmoid" (values 0..1), "softmax" (a map sums to 1) or "empty" (logits of such a softmax).
         decoding: "argmax", "quarter" or "dark".
     """
+
+    several = False
 
     def __init__(
         self,
@@ -129,6 +133,10 @@ class HeatmapCodec:
         size = np.array([width, height], np.float64)
         positions = np.where((scores > 0)[..., None], np.clip(positions, 0, size), size / 2)
         return np.concatenate([positions, scores[..., None]], axis=-1).astype(np.float32)[:, None]
+
+    def decode_poses(self, outputs: list[np.ndarray]) -> list[Poses]:
+        """One `Poses` an image, of one pose each, as `decode`; a pose scores the mean of its keypoints."""
+        return one_person(self.decode(outputs))
 
     def describe(self) -> dict:
         """How to decode, for programs without this one: JSON-able, written beside exported models."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from stm32pose.codecs.poses import Poses, one_person
+
 
 class KeypointsCodec:
     """Outputs (y, x, score), y and x as shares of the input's height and width: Google's MoveNet layout.
@@ -11,7 +13,10 @@ class KeypointsCodec:
     Attributes:
         input_shape: (H, W) of the network's input in pixels.
         keypoints: K.
+        several: False: one pose an image.
     """
+
+    several = False
 
     def __init__(self, input_shape: tuple[int, int], keypoints: int):
         self.input_shape = (int(input_shape[0]), int(input_shape[1]))
@@ -57,6 +62,10 @@ class KeypointsCodec:
         poses = np.where(finite, rows[..., [1, 0, 2]] * scale, scale * np.array([0.5, 0.5, 0], np.float32))
         poses[..., 2] = np.clip(poses[..., 2], 0, 1)
         return poses
+
+    def decode_poses(self, outputs: list[np.ndarray]) -> list[Poses]:
+        """One `Poses` an image, of one pose each, as `decode`; a pose scores the mean of its keypoints."""
+        return one_person(self.decode(outputs))
 
     def describe(self) -> dict:
         """How to decode, for programs without this one: JSON-able, written beside exported models."""

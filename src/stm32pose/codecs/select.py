@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from stm32pose.codecs import face_mesh, hand, head
+from stm32pose.codecs.hand import HandCodec
+from stm32pose.codecs.head import HeadCodec
 from stm32pose.codecs.heatmap import HeatmapCodec
 from stm32pose.codecs.keypoints import KeypointsCodec
+from stm32pose.codecs.poses import Poses
+from stm32pose.codecs.yolo import YoloCodec
 from stm32pose.errors import ConfigError, did_you_mean, first_line
 
 if TYPE_CHECKING:
     from stm32pose.config.model_sections import Heatmap
 
-LATER = {
-    "hand_spe": "hand landmarks",
-    "head_spe": "face landmarks",
-    "yolo_mpe": "YOLO poses of several people",
-}
 _WANTED = {
     "heatmaps_spe": "one output [h, w, {count}] of heat maps",
     "spe": "one output [1, 1, {count}, 3] of keypoints",
+    "hand_spe": "four outputs: two of 3 x {count} values and two of one",
+    "head_spe": "an output of 2 or 3 values for each landmark of a face",
+    "yolo_mpe": "one output [5 + 3 x {count}, boxes]",
 }
+_KINDS = ("heatmaps", "keypoints", "hand", "head", "yolo")
 
 
 class Codec(Protocol):
@@ -29,10 +34,14 @@ class Codec(Protocol):
 
     keypoints: int
     input_shape: tuple[int, int]
+    several: bool
+    """Whether an image has any number of poses."""
 
     def encode(self, keypoints_input: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
     def decode(self, outputs: list[np.ndarray]) -> np.ndarray: ...
+
+    def decode_poses(self, outputs: list[np.ndarray]) -> list[Poses]: ...
 
     def describe(self) -> dict[str, Any]: ...
 
@@ -41,11 +50,15 @@ def make_codec(
     model_type: str,
     *,
     input_shape: tuple[int, int, int],
-    output_shapes: list[tuple[int, ...]],
+    output_shapes: Sequence[tuple[int, ...]],
     keypoints: int,
+    output_names: Sequence[str] = (),
     heatmap: Heatmap | None = None,
     activation: str = "sigmoid",
     decode: str = "dark",
+    confidence: float | None = None,
+    nms: float | None = None,
+    max_detections: int | None = None,
     where: str = "model",
 ) -> Codec:
     """The codec of a model.
@@ -55,53 +68,77 @@ def make_codec(
         input_shape: (H, W, channels) of the network's input.
         output_shapes: of its outputs, channels last, without the batch axis.
         keypoints: K of the skeleton.
+        output_names: of its outputs, where the file has names; they tell two outputs of a hand apart.
         heatmap: target and sigma; None: the defaults.
         activation: of the heat maps: "sigmoid", "softmax" or "empty".
         decode: of the heat maps: "argmax", "quarter" or "dark".
+        confidence, nms, max_detections: of several people: `YoloCodec`; None: its defaults, which are for display.
         where: key or file named in messages.
 
     Raises:
-        ConfigError: the model is of another kind, has another number of keypoints, or its kind is not built yet.
+        ConfigError: the model is of another kind, or has another number of keypoints.
     """
-    if model_type in LATER:
-        raise ConfigError(f"{where}: model_type {model_type} ({LATER[model_type]}) is not built yet; {_allowed()}")
     if model_type not in _WANTED:
-        raise ConfigError(
-            f"{where}: model_type {model_type!r} is unknown; {_allowed()}{did_you_mean(model_type, _WANTED)}"
-        )
-    kind, count = recognise(output_shapes)
+        allowed = f"allowed: {', '.join(_WANTED)}{did_you_mean(model_type, _WANTED)}"
+        raise ConfigError(f"{where}: model_type {model_type!r} is unknown; {allowed}")
+    kind, count = recognise(output_shapes, keypoints)
     if kind != model_type:
         wanted = _WANTED[model_type].format(count=keypoints)
-        hint = f"; set model_type: {kind}" if kind in _WANTED else f", as {kind} models do" if kind else ""
+        hint = f"; set model_type: {kind}" if kind else ""
         raise ConfigError(f"{where}: gives {_text(output_shapes)}{hint}; {model_type} needs {wanted}")
+    size = (int(input_shape[0]), int(input_shape[1]))
+    if kind == "head_spe":
+        return _head(size, output_shapes, count, keypoints, where)
     if count != keypoints:
         what = "heat maps of " if kind == "heatmaps_spe" else ""
         raise ConfigError(f"{where}: gives {what}{count} keypoints, the skeleton has {keypoints}")
-    size = (int(input_shape[0]), int(input_shape[1]))
     if kind == "spe":
         return KeypointsCodec(size, keypoints)
+    if kind == "hand_spe":
+        presence, handedness = hand.single_outputs(_sizes(output_shapes), output_names)
+        return HandCodec(size, keypoints, presence_index=presence, handedness_index=handedness)
+    if kind == "yolo_mpe":
+        return YoloCodec(size, keypoints, **_detection(confidence, nms, max_detections))
     target = {"target": heatmap.target, "sigma": heatmap.sigma} if heatmap else {}
     map_shape = (int(output_shapes[0][0]), int(output_shapes[0][1]))
     return HeatmapCodec(size, map_shape, keypoints, activation=activation, decode=decode, **target)
 
 
-def codec_from_description(described: dict[str, Any], *, decode: str | None = None) -> Codec:
+def codec_from_description(
+    described: dict[str, Any],
+    *,
+    decode: str | None = None,
+    confidence: float | None = None,
+    nms: float | None = None,
+    max_detections: int | None = None,
+) -> Codec:
     """The codec that `describe` told of, as it was: with its target, sigma and activation.
 
     Args:
-        described: what `HeatmapCodec.describe` or `KeypointsCodec.describe` gave, from a file perhaps.
+        described: what a codec's `describe` gave, from a file perhaps.
         decode: another way to decode heat maps than the one described.
+        confidence, nms, max_detections: of several people, other ones than described.
 
     Raises:
         ConfigError: a description of another kind, or one that lacks something or is impossible.
     """
     kind = described.get("kind")
-    if kind not in ("heatmaps", "keypoints"):
-        raise ConfigError(f"codec: a description of kind {kind!r}; allowed: heatmaps, keypoints")
+    if kind not in _KINDS:
+        raise ConfigError(f"codec: a description of kind {kind!r}; allowed: {', '.join(_KINDS)}")
     try:
         input_shape, keypoints = _pair(described["input_shape"]), int(described["keypoints"])
         if kind == "keypoints":
             return KeypointsCodec(input_shape, keypoints)
+        if kind == "hand":
+            names = ("presence_index", "handedness_index")
+            return HandCodec(input_shape, keypoints, **{name: int(described[name]) for name in names})
+        if kind == "head":
+            names = ("landmarks", "values")
+            return HeadCodec(input_shape, keypoints, **{name: int(described[name]) for name in names})
+        if kind == "yolo":
+            known = _detection(described["confidence"], described["nms"], described["max_detections"])
+            known |= _detection(confidence, nms, max_detections)
+            return YoloCodec(input_shape, keypoints, normalised=described["normalised"], **known)
         return HeatmapCodec(
             input_shape,
             _pair(described["map_shape"]),
@@ -117,37 +154,72 @@ def codec_from_description(described: dict[str, Any], *, decode: str | None = No
         raise ConfigError(f"codec: its description cannot be: {first_line(error)}") from error
 
 
+def recognise(output_shapes: Sequence[tuple[int, ...]], keypoints: int | None = None) -> tuple[str, int]:
+    """(model_type, K) that outputs of these shapes look like; ("", 0) for none that is known.
+
+    Args:
+        output_shapes: without batch.
+        keypoints: the K to prefer where a shape could be of several.
+    """
+    shapes = [tuple(shape) for shape in output_shapes]
+    if any(size is None for shape in shapes for size in shape):
+        return "", 0
+    sizes = sorted(_sizes(shapes))
+    if len(shapes) == 4 and sizes[:2] == [1, 1] and sizes[2] == sizes[3] and sizes[2] % 3 == 0:
+        return "hand_spe", sizes[2] // 3
+    if len(shapes) == 1:
+        kind, count = _recognise_one(shapes[0], keypoints)
+        if kind:
+            return kind, count
+    row = next((shape for shape in shapes if max(shape, default=0) == sizes[-1]), None)  # all values on one axis
+    layout = head.landmark_layout(sizes[-1]) if row else None
+    if layout and sizes[:-1] in ([], [1]):
+        return "head_spe", layout[0]
+    return "", 0
+
+
+def _recognise_one(shape: tuple[int, ...], keypoints: int | None) -> tuple[str, int]:
+    """A single output that is no long row of landmarks."""
+    if len(shape) in (3, 4) and shape[-1] == 3 and set(shape[:-2]) == {1}:
+        return "spe", shape[-2]
+    if len(shape) == 3 and min(shape[:2]) >= 3:
+        return "heatmaps_spe", shape[2]
+    if len(shape) == 2:
+        # A candidate has 5 + 3K values, after the network's own suppression 6 + 3K (YOLO26), and most often there are
+        # more candidates than values.
+        counts = [(size - extra) // 3 for size in sorted(shape) for extra in (5, 6) if (size - extra) % 3 == 0]
+        counts = [count for count in counts if count > 0 and min(shape) > 3]
+        if counts:
+            return "yolo_mpe", keypoints if keypoints in counts else counts[0]
+    return "", 0
+
+
+def _head(
+    size: tuple[int, int], shapes: Sequence[tuple[int, ...]], landmarks: int, keypoints: int, where: str
+) -> HeadCodec:
+    if face_mesh.mesh_points(landmarks, keypoints) is None:
+        usable = f"{landmarks}, or 68 (face68)" if landmarks in face_mesh.MESH_SIZES else f"{landmarks}"
+        raise ConfigError(
+            f"{where}: gives {landmarks} landmarks of a face, the skeleton has {keypoints}; usable with {usable}"
+        )
+    return HeadCodec(size, keypoints, landmarks=landmarks, values=max(_sizes(shapes)) // landmarks)
+
+
+def _detection(confidence: float | None, nms: float | None, max_detections: int | None) -> dict[str, Any]:
+    """The arguments of `YoloCodec` that are given."""
+    given = {"confidence": confidence, "nms": nms, "max_detections": max_detections}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _sizes(shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    return [int(np.prod(shape)) for shape in shapes]
+
+
 def _pair(values: Any) -> tuple[int, int]:
     first, second = values
     return int(first), int(second)
 
 
-def recognise(output_shapes: list[tuple[int, ...]]) -> tuple[str, int]:
-    """(model_type, K) that outputs of these shapes (without batch) look like; ("", 0) for none that is known."""
-    shapes = [tuple(shape) for shape in output_shapes]
-    if any(size is None for shape in shapes for size in shape):
-        return "", 0
-    sizes = sorted(int(np.prod(shape)) for shape in shapes)
-    if len(shapes) == 4 and sizes[:2] == [1, 1] and sizes[2] == sizes[3] and sizes[2] % 3 == 0:
-        return "hand_spe", sizes[2] // 3
-    if len(shapes) != 1:
-        return "", 0
-    shape = shapes[0]
-    if len(shape) in (3, 4) and shape[-1] == 3 and set(shape[:-2]) == {1}:
-        return "spe", shape[-2]
-    if len(shape) == 3 and min(shape[:2]) >= 3:
-        return "heatmaps_spe", shape[2]
-    if len(shape) == 2 and min(shape) > 5 and (min(shape) - 5) % 3 == 0:
-        return "yolo_mpe", (min(shape) - 5) // 3
-    if max(shape, default=0) == sizes[0] and sizes[0] > 3 and sizes[0] % 2 == 0:
-        return "head_spe", sizes[0] // 2
-    return "", 0
-
-
-def _text(shapes: list[tuple[int, ...]]) -> str:
+def _text(shapes: Sequence[tuple[int, ...]]) -> str:
     listed = ", ".join(str(list(shape)).replace("None", "?") for shape in shapes)
     return f"{'an output' if len(shapes) == 1 else f'{len(shapes)} outputs'} {listed}"
-
-
-def _allowed() -> str:
-    return f"allowed: {', '.join(_WANTED)}"

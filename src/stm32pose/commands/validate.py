@@ -92,7 +92,8 @@ def _check_built_first(mapping: dict[str, Any], where: str, overrides: list[str]
 def _checks(config: Config, check_paths: bool) -> Iterator[Callable[[], object]]:
     steps = set(config.steps)
     custom = is_file_name(config.dataset.skeleton)
-    if steps & {"train", "evaluate"} and (check_paths or not custom):
+    named = config.dataset.skeleton or config.dataset.keypoints
+    if (steps & {"train", "evaluate"} or (steps & {"predict", "deploy"} and named)) and (check_paths or not custom):
         from stm32pose.skeletons.skeleton import resolve_skeleton
 
         yield lambda: resolve_skeleton(config.dataset)

@@ -34,6 +34,10 @@ def _on_host(config: Config) -> bool:
     return config.evaluation.target == "host"
 
 
+def _predicts_on_host(config: Config) -> bool:
+    return config.prediction.target == "host"
+
+
 def _tflite(config: Config) -> bool:
     return config.quantization is not None and config.quantization.quantizer == "TFlite_converter"
 
@@ -54,6 +58,12 @@ IDLE: tuple[Idle, ...] = (
         _on_host,
     ),
     Idle(
+        tuple(f"prediction.{key}" for key in ("profile", "input_type", "output_type", "input_chpos", "output_chpos")),
+        ("predict",),
+        "no effect on the host",
+        _predicts_on_host,
+    ),
+    Idle(
         (
             "quantization.extra_options",
             "quantization.target_opset",
@@ -68,7 +78,7 @@ IDLE: tuple[Idle, ...] = (
     ),
     Idle(
         ("postprocessing.confidence_thresh", "postprocessing.NMS_thresh", "postprocessing.max_detection_boxes"),
-        ("evaluate",),
+        ("evaluate", "predict"),
         "no effect with one person an image",
         _one_person,
     ),

@@ -40,6 +40,13 @@ def used_sections(config: Config) -> set[str]:
     return {SECTION_OF_STEP[step] for step in config.steps if step in SECTION_OF_STEP}
 
 
+def calibrates_on_random_images(config: Config) -> bool:
+    """Whether the quantizer gets random images: on request, or because no images are named at all."""
+    if "quantize" not in config.steps or config.quantization is None:
+        return False
+    return config.quantization.fake or not (config.dataset.quantization_path or config.dataset.training_path)
+
+
 def _order(config: Config) -> Iterator[Problem]:
     for step in ("train", "quantize"):
         if config.steps.count(step) > 1:
@@ -133,6 +140,17 @@ def _sections(config: Config) -> Iterator[Problem]:
         yield ("deployment",), "missing; deployment needs hardware_setup, and c_project_path for most boards"
 
 
+def _targets(config: Config) -> Iterator[Problem]:
+    """A board runs quantized files; of a chain that makes one, the float model is evaluated on the host."""
+    path = config.model.model_path
+    if "quantize" in config.steps or path is None or suffix_of(path) not in KERAS:
+        return
+    for step, name in (("evaluate", "evaluation"), ("predict", "prediction")):
+        target = getattr(config, name).target
+        if step in config.steps and "train" not in config.steps and target != "host":
+            yield (name, "target"), f"got {target}, which runs .tflite and .onnx files; {path} runs on the host alone"
+
+
 def _deployment(config: Config) -> Iterator[Problem]:
     section = config.deployment
     if section is None or "deploy" not in config.steps:
@@ -201,6 +219,7 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _model_suffix,
     _images,
     _sections,
+    _targets,
     _deployment,
     _training,
     _inside,

@@ -117,7 +117,7 @@ class Prediction(OnTarget):
     """Poses of images without labels."""
 
     seed: int | None = None
-    """Order of the images."""
+    """Accepted for old files; images are predicted in the order of their names."""
     reid_distance_metric: str | None = None
     """Accepted for old files; it has no meaning for poses."""
     show: bool = False

@@ -11,7 +11,7 @@ import numpy as np
 from stm32pose.data.sample import Sample
 from stm32pose.errors import UserError
 from stm32pose.metrics import pck
-from stm32pose.metrics.coco_ap import coco_ap
+from stm32pose.metrics.coco_ap import THRESHOLDS, coco_result
 from stm32pose.metrics.oks import effective_areas, keypoint_similarity, mean_of_labelled, oks, oks_st
 
 if TYPE_CHECKING:
@@ -36,34 +36,49 @@ class _Pairs:
         return len(self.image)
 
 
-def evaluate_poses(samples: Sequence[Sample], predictions: Sequence[np.ndarray], skeleton: Skeleton) -> dict:
+def evaluate_poses(
+    samples: Sequence[Sample],
+    predictions: Sequence[np.ndarray],
+    skeleton: Skeleton,
+    scores: Sequence[np.ndarray] | None = None,
+    *,
+    several: bool | None = None,
+    confidence: float = 0.0,
+) -> dict:
     """Every figure of an evaluation.
 
-    Where no image has more than one prediction (a network for one person), each image is judged on the labelled
-    person whose OKS is best; otherwise predictions and people are paired greedily by OKS, and a person without a
-    partner counts as missed. Crowds and people without a labelled keypoint are left out.
+    A network for one person is judged, in each image, on the labelled person whose OKS is best. With `several`,
+    predictions and people are paired greedily by OKS, and a person without a partner counts as missed. Crowds and
+    people without a labelled keypoint are left out.
 
     Args:
         samples: the truth, in image pixels.
-        predictions: one float [M, K, 3] a sample, (x, y, score) in image pixels; M may be 0.
+        predictions: one float [M, K, 3] a sample, (x, y, score) in image pixels, best first; M may be 0.
         skeleton: names, sigmas and head of the K keypoints.
+        scores: one [M] a sample, of the whole poses, by which AP ranks them; None: the mean of their keypoints'.
+        several: whether the network finds any number of people; None: whether an image has more than one prediction.
+        confidence: poses that score less count for AP and AR alone: a detector gives many poor ones, and the best of
+            twenty guesses is no figure of what a user sees.
 
     Returns:
         JSON-able: "metrics" (fractions 0..1, epe_px in pixels; None where nothing is labelled; pckh@0.5 only with a
-        head), "per_keypoint", "by_size", "per_image" (in the order of the samples; oks None where not labelled) and
-        "counts" of images, instances and keypoints that went in.
+        head), "per_keypoint", "by_size", "per_image" (in the order of the samples; oks None where not labelled),
+        "precision_recall" (`_curves`) and "counts" of images, instances, keypoints and poses that went in.
 
     Raises:
         UserError: no samples, or predictions that do not fit to them.
     """
-    pairs = _pair(samples, predictions, skeleton)
+    _check(samples, predictions, skeleton, scores)
+    sure = _sure(predictions, scores, confidence)
+    pairs = _pair(samples, sure, skeleton, several)
     similarity = keypoint_similarity(pairs.pred, pairs.truth, pairs.areas, skeleton.sigmas)
     instance_oks = mean_of_labelled(similarity)
     lengths = pck.distances(pairs.pred, pairs.truth)
     reference = pck.box_reference(pairs.boxes)
     hits = {threshold: pck.correct(lengths, reference, threshold) for threshold in PCK_THRESHOLDS}
-    metrics = {"mean_oks": _number(instance_oks), "mean_oks_st": _mean_oks_st(samples, predictions, skeleton)}
-    metrics |= coco_ap(samples, predictions, skeleton.sigmas)
+    coco = coco_result(samples, predictions, skeleton.sigmas, scores)
+    metrics = {"mean_oks": _number(instance_oks), "mean_oks_st": _mean_oks_st(samples, sure, skeleton)}
+    metrics |= coco.metrics
     metrics |= {f"pck@{threshold}": _number(hit) for threshold, hit in hits.items()}
     if skeleton.head_segment is not None:
         head = pck.segment_reference(pairs.truth, skeleton.head_segment, skeleton.head_factor)
@@ -83,11 +98,13 @@ def evaluate_poses(samples: Sequence[Sample], predictions: Sequence[np.ndarray],
         ],
         "by_size": _by_size(samples, pairs, instance_oks, hits[0.2]),
         "per_image": _per_image(samples, pairs, instance_oks),
+        "precision_recall": _curves(coco.precision),
         "counts": {
             "images": len(samples),
             "images_labelled": len(np.unique(pairs.image)),
             "instances": pairs.count,
             "keypoints": int((pairs.truth[..., 2] > 0).sum()),
+            "poses": sum(len(poses) for poses in sure),
         },
     }
 
@@ -96,6 +113,7 @@ def quick_metrics(
     samples: Sequence[Sample], predictions: Sequence[np.ndarray], skeleton: Skeleton
 ) -> dict[str, float | None]:
     """mean_oks, pck@0.2 and epe_px of `evaluate_poses`, fast enough for every epoch; same arguments and errors."""
+    _check(samples, predictions, skeleton)
     pairs = _pair(samples, predictions, skeleton)
     lengths = pck.distances(pairs.pred, pairs.truth)
     return {
@@ -105,8 +123,13 @@ def quick_metrics(
     }
 
 
-def _pair(samples: Sequence[Sample], predictions: Sequence[np.ndarray], skeleton: Skeleton) -> _Pairs:
-    """Judged instances with their predictions; checks that both sides fit together."""
+def _check(
+    samples: Sequence[Sample],
+    predictions: Sequence[np.ndarray],
+    skeleton: Skeleton,
+    scores: Sequence[np.ndarray] | None = None,
+) -> None:
+    """UserError unless truth and predictions fit together."""
     if not len(samples):
         raise UserError("evaluation: no images; give a data set with at least one")
     if len(samples) != len(predictions):
@@ -118,6 +141,25 @@ def _pair(samples: Sequence[Sample], predictions: Sequence[np.ndarray], skeleton
             raise UserError(f"{sample.source or sample.image}: {labelled} keypoints, the skeleton has {count}")
         if np.ndim(poses) != 3 or np.shape(poses)[1:] != (count, 3):
             raise UserError(f"evaluation: a prediction of shape {np.shape(poses)}, the skeleton wants (M, {count}, 3)")
+    if scores is not None and [len(ranks) for ranks in scores] != [len(poses) for poses in predictions]:
+        raise UserError("evaluation: the scores do not fit to the predictions; one a pose is wanted")
+
+
+def _sure(
+    predictions: Sequence[np.ndarray], scores: Sequence[np.ndarray] | None, confidence: float
+) -> Sequence[np.ndarray]:
+    """The poses that score at least `confidence`."""
+    if confidence <= 0:
+        return predictions
+    ranks = scores if scores is not None else [np.asarray(poses)[..., 2].mean(axis=-1) for poses in predictions]
+    return [np.asarray(poses)[np.asarray(rank) >= confidence] for poses, rank in zip(predictions, ranks, strict=True)]
+
+
+def _pair(
+    samples: Sequence[Sample], predictions: Sequence[np.ndarray], skeleton: Skeleton, several: bool | None = None
+) -> _Pairs:
+    """Judged instances with their predictions."""
+    count = skeleton.count
     offered = np.array([len(poses) for poses in predictions])
     image = np.repeat(np.arange(len(samples)), [sample.instances for sample in samples])
     truth = np.concatenate([sample.keypoints for sample in samples]).astype(np.float64)
@@ -128,7 +170,7 @@ def _pair(samples: Sequence[Sample], predictions: Sequence[np.ndarray], skeleton
     pairs = _Pairs(
         image[judged], np.full((judged.sum(), count, 3), np.nan), truth[judged], boxes[judged], areas[judged]
     )
-    if offered.max() <= 1:
+    if not (several if several is not None else offered.max() > 1):
         return _pair_single(pairs, predictions, offered, skeleton.sigmas)
     for index in np.unique(pairs.image):
         rows = np.flatnonzero(pairs.image == index)
@@ -208,6 +250,17 @@ def _per_image(samples: Sequence[Sample], pairs: _Pairs, instance_oks: np.ndarra
         }
         for index, sample in enumerate(samples)
     ]
+
+
+def _curves(precision: np.ndarray) -> dict | None:
+    """Precision at every recall for a plot: {"recall": [101], "precision": {OKS threshold: [101]}}; None without truth.
+
+    The values are COCO's: the best precision at this recall or a higher one.
+    """
+    if np.isnan(precision).all():
+        return None
+    rows = {f"{threshold:.2f}": row.tolist() for threshold, row in zip(THRESHOLDS, precision, strict=True)}
+    return {"recall": np.linspace(0, 1, precision.shape[1]).tolist(), "precision": rows}
 
 
 def _finite(lengths: np.ndarray) -> np.ndarray:

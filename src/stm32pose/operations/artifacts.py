@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from stm32pose.config.suffixes import model_kind
 from stm32pose.errors import ConfigError
 
 if TYPE_CHECKING:
     import keras
 
+    from stm32pose.benchmark.developer_cloud.client import CloudClient
+    from stm32pose.codecs.poses import Poses
     from stm32pose.data.splits import Splits
     from stm32pose.skeletons.skeleton import Skeleton
 
@@ -39,14 +39,18 @@ def input_shape(model: keras.Model) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """One model on one set: `poses` [M, K, 3] an image, in image pixels; `results` as `evaluate_poses` gives them."""
+    """One model on one set: `poses` in image pixels; `results` as `evaluate_poses` gives them.
+
+    Poses that score less than `confidence` are candidates that count for AP alone.
+    """
 
     path: Path
     label: str
-    poses: list[np.ndarray]
+    poses: list[Poses]
     results: dict[str, Any]
     seconds: float
     invoke_seconds: float
+    confidence: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,14 @@ class Artifacts:
         measured: accuracy and poses of the models evaluated so far, to draw them beside the next ones.
         skeleton: the keypoints, where a step needs labels.
         splits: the sets of images, where a step needs them.
+        cloud: ST's Developer Cloud, logged in, where a step goes there.
     """
 
     models: tuple[Path, ...] = ()
     measured: tuple[Measured, ...] = ()
     skeleton: Skeleton | None = None
     splits: Splits | None = None
+    cloud: CloudClient | None = None
 
     @property
     def latest(self) -> Path:
@@ -74,12 +80,12 @@ class Artifacts:
 
     @property
     def float_model(self) -> Path:
-        """The newest Keras model. ConfigError: there is none."""
+        """The newest model that can be quantized. ConfigError: there is none."""
         for path in reversed(self.models):
-            if model_kind(path) == "keras":
+            if model_kind(path) in ("keras", "onnx"):
                 return path
         got = f"got {self.latest}" if self.models else "missing"
-        raise ConfigError(f"model.model_path: {got}; quantization needs a float model (.keras or .h5)")
+        raise ConfigError(f"model.model_path: {got}; quantization needs a float model (.keras, .h5 or .onnx)")
 
     def images(self) -> Splits:
         """The sets of images. ConfigError: the configuration names none."""

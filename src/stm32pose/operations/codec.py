@@ -7,9 +7,11 @@ activation where it can, and the configuration the rest.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from stm32pose.codecs.yolo import CONFIDENCE
 from stm32pose.config.model_sections import Heatmap
 from stm32pose.config.schema import Config
 
@@ -23,14 +25,40 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def codec_of(config: Config, runner: Runner, skeleton: Skeleton) -> Codec:
+def codec_of(
+    config: Config,
+    runner: Runner,
+    skeleton: Skeleton,
+    *,
+    confidence: float = CONFIDENCE,
+    where: str = "model.model_path",
+) -> Codec:
     """The codec of a loaded file.
+
+    Args:
+        config: `model.model_type`, and `postprocessing` for how to decode.
+        runner: the file.
+        skeleton: of the labels.
+        confidence: score from which one of several people counts, where `postprocessing.confidence_thresh` is absent:
+            0.25 to show them, far less to measure AP.
+        where: the key that names the file, for messages.
 
     Raises:
         ConfigError: the outputs are of another kind, or of another number of keypoints.
     """
     shapes = [tuple(output.shape) for output in runner.outputs]
-    return _codec(config, runner.path, runner.activation, runner.input_shape, shapes, skeleton.count)
+    names = [output.name for output in runner.outputs]
+    return _codec(
+        config,
+        runner.path,
+        runner.activation,
+        runner.input_shape,
+        shapes,
+        skeleton.count,
+        names,
+        confidence=confidence,
+        where=f"{where}: {runner.path}",
+    )
 
 
 def codec_of_model(
@@ -44,7 +72,8 @@ def codec_of_model(
     from stm32pose.models.load import final_activation
 
     shapes = [tuple(output.shape[1:]) for output in model.outputs]
-    return _codec(config, path, final_activation(model), shape, shapes, keypoints)
+    where = f"model.model_path: {path}" if path else "model"
+    return _codec(config, path, final_activation(model), shape, shapes, keypoints, where=where)
 
 
 def _codec(
@@ -54,11 +83,20 @@ def _codec(
     shape: tuple[int, int, int],
     shapes: list[tuple[int, ...]],
     keypoints: int,
+    names: Sequence[str] = (),
+    *,
+    confidence: float = CONFIDENCE,
+    where: str,
 ) -> Codec:
     from stm32pose.codecs.select import codec_from_description, make_codec
     from stm32pose.inference.sidecar import read_sidecar
 
-    configured = config.model.final_activation
+    configured, section = config.model.final_activation, config.postprocessing
+    detection: dict[str, Any] = {
+        "confidence": confidence if section.confidence_thresh is None else section.confidence_thresh,
+        "nms": section.NMS_thresh,
+        "max_detections": section.max_detection_boxes,
+    }
     described = (read_sidecar(path) or {}).get("codec") if path else None
     if found and found != configured and not described:
         log.info("model.final_activation: the network ends in %s, not in %s: %s it is", found, configured, found)
@@ -69,7 +107,9 @@ def _codec(
         keypoints=keypoints,
         heatmap=config.training.heatmap if config.training else Heatmap(),
         activation=found or configured,
-        decode=config.postprocessing.decode,
-        where=f"model.model_path: {path}" if path else "model",
+        decode=section.decode,
+        output_names=names,
+        where=where,
+        **detection,
     )
-    return codec_from_description(described, decode=config.postprocessing.decode) if described else codec
+    return codec_from_description(described, decode=section.decode, **detection) if described else codec

@@ -6,19 +6,17 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from stm32pose.config.schema import Config
 from stm32pose.config.suffixes import model_kind
 from stm32pose.errors import ConfigError
 from stm32pose.operations.artifacts import Artifacts, needed
 from stm32pose.operations.codec import codec_of
+from stm32pose.operations.skeletons import skeleton_of
 from stm32pose.reporting.run import Run
 
 if TYPE_CHECKING:
     from stm32pose.deployment.job import Job
     from stm32pose.deployment.model import Deployable
-    from stm32pose.inference.runner import Runner
     from stm32pose.skeletons.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
@@ -78,7 +76,7 @@ def describe_model(config: Config, path: Path, skeleton: Skeleton | None) -> Dep
 
     rescaling = (config.preprocessing.rescaling.scale, config.preprocessing.rescaling.offset)
     runner = load_runner(path, rescaling=rescaling)
-    skeleton = skeleton or skeleton_of_model(config, runner)
+    skeleton = skeleton_of(config, skeleton, runner)
     codec = codec_of(config, runner, skeleton)
     return Deployable(
         path=path,
@@ -91,53 +89,6 @@ def describe_model(config: Config, path: Path, skeleton: Skeleton | None) -> Dep
         skeleton=skeleton,
         preprocessing=config.preprocessing,
         postprocessing=config.postprocessing,
-    )
-
-
-def skeleton_of_model(config: Config, runner: Runner) -> Skeleton:
-    """The skeleton of a model for whose deployment no labels are read.
-
-    `dataset.skeleton` or `dataset.keypoints` where they are given; else the one that the file's sidecar names; else the
-    shipped one with as many keypoints as the model has; else names alone, without limbs.
-    """
-    from stm32pose.codecs.select import recognise
-    from stm32pose.inference.sidecar import read_sidecar
-    from stm32pose.skeletons.skeleton import load_skeleton, resolve_skeleton, skeleton_for, skeleton_names
-
-    if config.dataset.skeleton or config.dataset.keypoints:
-        return resolve_skeleton(config.dataset)
-    told = (read_sidecar(runner.path) or {}).get("skeleton") or {}
-    names = [str(name) for name in told.get("keypoints", [])]
-    if names:
-        known = load_skeleton(str(told["name"])) if told.get("name") in skeleton_names() else None
-        return known if known and list(known.keypoints) == names else _names_alone(names)
-    kind, count = recognise([tuple(output.shape) for output in runner.outputs])
-    if not count:
-        raise ConfigError(
-            f"dataset.keypoints: missing; the outputs of {runner.path.name} do not tell how many keypoints it has"
-        )
-    category = {"hand_spe": "hand", "head_spe": "head"}.get(kind, config.dataset.class_names[0])
-    try:
-        return skeleton_for(count, category)
-    except ConfigError:
-        log.warning("no skeleton of %d keypoints is known: the application shows points without limbs", count)
-        return _names_alone([f"keypoint_{index}" for index in range(count)])
-
-
-def _names_alone(names: list[str]) -> Skeleton:
-    from stm32pose.skeletons.skeleton import DEFAULT_SIGMA, Skeleton
-
-    return Skeleton(
-        name="unnamed",
-        category="object",
-        keypoints=tuple(names),
-        edges=(),
-        pairs=(),
-        flip=np.arange(len(names)),
-        sigmas=np.full(len(names), DEFAULT_SIGMA),
-        sigmas_published=False,
-        sigmas_source="default",
-        colours=(),
     )
 
 

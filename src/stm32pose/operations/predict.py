@@ -9,13 +9,12 @@ from stm32pose.config.schema import Config
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.operations.artifacts import Artifacts
 from stm32pose.operations.codec import codec_of
+from stm32pose.operations.skeletons import skeleton_of
 from stm32pose.reporting import console
 from stm32pose.reporting.run import Run
 
 if TYPE_CHECKING:
     from stm32pose.data.frames import Source
-    from stm32pose.inference.runner import Runner
-    from stm32pose.skeletons.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     folder = run.path(name, "x").parent
     with open_window(section.show) as window:
         runner = open_runner(config, run, path, section)
-        skeleton = skeleton_of(config, artifacts, runner)
+        skeleton = skeleton_of(config, artifacts.skeleton, runner)
         codec = codec_of(config, runner, skeleton)
         model = Model(runner, codec, skeleton, NetworkInput(runner.input_shape, config.preprocessing))
         gallery = Gallery(section.gallery_images)
@@ -97,47 +96,6 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     if interrupted:
         raise KeyboardInterrupt
     return artifacts
-
-
-def skeleton_of(config: Config, artifacts: Artifacts, runner: Runner) -> Skeleton:
-    """The skeleton of a model: the configuration's, else that of its sidecar, else the shipped one of its size.
-
-    A face mesh of 468 points is read as its 68 that have names (face68).
-
-    Raises:
-        ConfigError: none of these tells one.
-    """
-    from stm32pose.codecs.face_mesh import MESH_SIZES
-    from stm32pose.codecs.select import recognise
-    from stm32pose.inference.sidecar import read_sidecar
-    from stm32pose.skeletons.skeleton import load_skeleton, resolve_skeleton, skeleton_for, skeleton_names
-
-    if artifacts.skeleton is not None:
-        return artifacts.skeleton
-    if config.dataset.skeleton or config.dataset.keypoints:
-        return resolve_skeleton(config.dataset)
-    told = (read_sidecar(runner.path) or {}).get("skeleton") or {}
-    if told:
-        if told.get("name") in skeleton_names():
-            shipped = load_skeleton(told["name"])
-            if list(shipped.keypoints) == list(told.get("keypoints", [])):
-                return shipped
-        raise ConfigError(
-            f"dataset.skeleton: missing; {runner.path.name} was trained on a skeleton that is not shipped, "
-            f"{told.get('name')}: name its YAML"
-        )
-    model_type, count = recognise([tuple(output.shape) for output in runner.outputs])
-    if not count:
-        raise ConfigError(
-            f"dataset.skeleton: missing, and the outputs of {runner.path.name} do not tell the number of keypoints"
-        )
-    if model_type == "head_spe" and count in MESH_SIZES:
-        skeleton = load_skeleton("face68")
-    else:
-        named = config.dataset.class_names[0] if config.dataset.class_names else "person"
-        skeleton = skeleton_for(count, {"hand_spe": "hand", "head_spe": "head"}.get(model_type, named))
-    log.info("dataset.skeleton: not given; %s it is, since the model has %d keypoints", skeleton.name, count)
-    return skeleton
 
 
 def _sources(config: Config) -> list[Source]:

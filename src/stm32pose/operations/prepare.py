@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stm32pose.config.rules import calibrates_on_random_images
 from stm32pose.config.schema import Config
 from stm32pose.config.suffixes import model_kind
 from stm32pose.errors import ConfigError
@@ -38,9 +40,20 @@ def prepare(config: Config, run: Run) -> Artifacts:
         from stm32pose.training.runtime import prepare_runtime
 
         prepare_runtime(config)
+    if "predict" in config.steps:
+        from stm32pose.operations.predict import check
+
+        check(config)
     needs = set().union(*(NEEDS.get(step, set()) for step in config.steps))
+    if calibrates_on_random_images(config):
+        needs -= NEEDS["quantize"]
     if needs:
-        artifacts = _with_data(config, run, artifacts, needs)
+        return _with_data(config, run, artifacts, needs)
+    if config.dataset.skeleton or config.dataset.keypoints:
+        # Prediction and deployment name joints; without these keys they ask the model.
+        from stm32pose.skeletons.skeleton import resolve_skeleton
+
+        artifacts = replace(artifacts, skeleton=resolve_skeleton(config.dataset))
     return artifacts
 
 
@@ -56,8 +69,6 @@ def model_file(path: str, run: Run) -> Path:
 
 
 def _with_data(config: Config, run: Run, artifacts: Artifacts, needs: set[str]) -> Artifacts:
-    from dataclasses import replace
-
     from stm32pose.data.splits import make_splits, splits_manifest, unlabelled_splits
     from stm32pose.skeletons.skeleton import resolve_skeleton
 

@@ -12,6 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from stm32pose.benchmark.memory import MemoryPlan
 
+MOST_NAMES = 80
+"""Keypoints up to which a chart names each."""
 FLOAT, INT8, GOOD, BAD, GREY = "#3465a4", "#d9822b", "#2e9e5b", "#c0392b", "#8a8f98"
 
 
@@ -69,19 +71,56 @@ def keypoint_chart(evaluations: Sequence[dict[str, Any]], path: Path) -> Path:
     """OKS of each joint, one bar a model: where int8 loses, it loses somewhere."""
     joints = [entry["keypoint"] for entry in evaluations[0]["per_keypoint"]]
     shown = [entry for entry in evaluations if len(entry["per_keypoint"]) == len(joints)]
-    with _figure(path, max(7.0, 0.5 * len(joints) + 2), 3.4, nrows=1, ncols=1) as axis:
+    with _figure(path, min(18.0, max(7.0, 0.5 * len(joints) + 2)), 3.4, nrows=1, ncols=1) as axis:
         width = 0.8 / len(shown)
         places = np.arange(len(joints))
-        colours = {"float": FLOAT, "int8": INT8}
+        colours = _model_colours([entry.get("precision", entry["label"]) for entry in shown])
         for index, entry in enumerate(shown):
             heights = [joint.get("oks") or 0.0 for joint in entry["per_keypoint"]]
             label = f"{entry['label']} ({entry['set']})"
             offset = (index - (len(shown) - 1) / 2) * width
-            axis.bar(places + offset, heights, width, label=label, color=colours.get(entry["label"], GREY))
-        axis.set_xticks(places, joints, rotation=40, ha="right", fontsize=8)
+            axis.bar(places + offset, heights, width, label=label, color=colours[index])
+        if len(joints) <= MOST_NAMES:
+            axis.set_xticks(places, joints, rotation=40, ha="right", fontsize=8)
         axis.set(title="OKS of each keypoint", ylim=(0, 1))
         axis.legend(fontsize=8, frameon=False, loc="lower right")
     return path
+
+
+def precision_recall_chart(curves: Sequence[tuple[str, dict[str, Any] | None]], path: Path) -> Path | None:
+    """Precision over recall of every model, at OKS 0.50 and 0.75 and as the mean of COCO's ten thresholds.
+
+    Args:
+        curves: (label, "precision_recall" of `evaluate_poses`) of each model.
+        path: of the PNG.
+
+    Returns:
+        The path; None (no file) where no model has a curve.
+    """
+    known = [(label, curve) for label, curve in curves if curve is not None]
+    if not known:
+        return None
+    with _figure(path, 11, 3.6, nrows=1, ncols=3, sharey=True) as panels:
+        colours = _model_colours([label for label, _ in known])
+        for (label, curve), colour in zip(known, colours, strict=True):
+            rows = curve["precision"]
+            lines = (rows["0.50"], rows["0.75"], np.mean(list(rows.values()), axis=0))
+            for axis, line in zip(panels, lines, strict=True):
+                axis.plot(curve["recall"], line, color=colour, label=f"{label}: {np.mean(line):.3f}")
+        for axis, name in zip(panels, ("OKS 0.50 (AP50)", "OKS 0.75 (AP75)", "mean of 0.50 to 0.95 (AP)"), strict=True):
+            axis.set(title=name, xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
+            axis.legend(fontsize=7, frameon=False, loc="best")
+        panels[0].set_ylabel("precision")
+    return path
+
+
+def _model_colours(precisions: Sequence[str]) -> list[str]:
+    """A colour a model: blue for the first float one, orange for the first int8 one, others of their own."""
+    left = [f"C{number}" for number in (2, 4, 6, 8, 9, 5, 7)]
+    first, colours = {"float": FLOAT, "int8": INT8}, []
+    for index, precision in enumerate(precisions):
+        colours.append(first.pop(precision.split(" ")[0], None) or left[index % len(left)])
+    return colours
 
 
 def board_chart(rows: Sequence[dict[str, Any]], path: Path) -> Path | None:

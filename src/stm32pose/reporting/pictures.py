@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stm32pose.drawing import caption, draw_pose, draw_poses, fit_into, mosaic, write_image
+from stm32pose.drawing import caption, draw_found, draw_poses, fit_into, mosaic, write_image
 
 if TYPE_CHECKING:
     from stm32pose.config.schema import Config
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TILES = 8
 SIDE = 240
+SHORT = 8
+"""Characters of a model's name that leave room for the file's on one line."""
 
 
 def labelled_mosaic(samples: Sequence[Sample], skeleton: Skeleton, path: Path, *, tiles: int = TILES) -> Path:
@@ -79,7 +81,8 @@ def example_pictures(
 ) -> None:
     """`examples.jpg` (from the best image to the worst) and `worst.jpg`, a row of models beside each other.
 
-    `measured`: the models' `label`, `poses` and `results`, on the same `samples`.
+    `measured`: the models' `label`, `poses`, `confidence` and `results`, on the same `samples`. Poses that score less
+    than `confidence` are left out.
     """
     if not measured:
         return
@@ -92,7 +95,7 @@ def example_pictures(
     for name, indices in (("examples.jpg", middle), ("worst.jpg", ranked[: config.evaluation.worst_images])):
         if indices:
             tiles = [_compared(samples[i], i, measured, skeleton, threshold) for i in indices]
-            columns = 4 if len(measured) == 1 else 2
+            columns = max(1, 4 // len(measured))
             write_image(folder / name, mosaic(tiles, columns=columns, tile=(SIDE, SIDE * len(measured))))
 
 
@@ -104,13 +107,19 @@ def _compared(sample: Sample, index: int, measured: Sequence[Any], skeleton: Ske
     tiles = []
     for model in measured:
         drawn = draw_poses(image, sample.keypoints * scale, skeleton, truth=True)
-        for pose in model.poses[index]:
-            drawn = draw_pose(drawn, pose * scale, skeleton, threshold=threshold)
+        found = model.poses[index]
+        shown = found.scores >= model.confidence
+        boxes = found.boxes[shown] * factor if found.boxes is not None and len(found) > 1 else None
+        drawn = draw_found(drawn, found.keypoints[shown] * scale, skeleton, threshold=threshold, boxes=boxes)
         if sample.region is not None:
             drawn = _cut(drawn, tuple(factor * side for side in sample.region))
         oks = next((e["oks"] for e in model.results["per_image"] if e["index"] == index), None)
-        text = f"{model.label}  OKS {oks:.2f}" if oks is not None else model.label
-        tiles.append(caption(fit_into(drawn, SIDE - 18, SIDE), f"{text}  {sample.image.name}"))
+        text = f"OKS {oks:.2f}  {sample.image.name}" if oks is not None else sample.image.name
+        lines = [model.label, text] if len(model.label) > SHORT else [f"{model.label}  {text}"]
+        tile = fit_into(drawn, SIDE - 18 * len(lines), SIDE)
+        for line in lines:
+            tile = caption(tile, line)
+        tiles.append(tile)
     return np.hstack(tiles)
 
 

@@ -52,14 +52,20 @@ def verdict(results: dict[str, Any]) -> dict[str, Any]:
     """The lines at the top: does it fit, how fast, how accurate, what int8 cost."""
     top: dict[str, Any] = {}
     if results.get("benchmark"):
-        top["board"] = results["benchmark"][-1]["boards"][0]
-    by_label = {entry["label"]: entry["metrics"] for entry in results.get("evaluation", [])}
-    if by_label:
-        top["label"] = "int8" if "int8" in by_label else "float"
-        top["oks"] = by_label[top["label"]].get("mean_oks")
-        top["pck"] = by_label[top["label"]].get("pck@0.2")
-    if {"float", "int8"} <= by_label.keys():
-        before, after = by_label["float"].get("mean_oks"), by_label["int8"].get("mean_oks")
+        top["cost"] = results["benchmark"][-1]["routes"][0]
+    # The first of a precision is the run's own; further ones are there to compare with.
+    entries: dict[str, dict[str, Any]] = {}
+    for entry in results.get("evaluation", []):
+        entries.setdefault(entry.get("precision", entry["label"]), entry)
+    if not entries:
+        return top
+    shown = entries.get("int8") or entries["float"]
+    # Who finds several people is judged by what was found, not by the closeness of what was.
+    metric = "AP" if shown.get("model_type") == "yolo_mpe" else "mean_oks"
+    top |= {"label": shown["label"], "metric": ACCURACY[metric], "pck": shown["metrics"].get("pck@0.2")}
+    top["score"] = shown["metrics"].get(metric)
+    if {"float", "int8"} <= entries.keys():
+        before, after = (entries[name]["metrics"].get(metric) for name in ("float", "int8"))
         if before is not None and after is not None:
-            top["float_oks"], top["lost"] = before, before - after
+            top["before"], top["lost"] = before, before - after
     return top

@@ -22,6 +22,7 @@ import stm32pose
 from stm32pose.config.schema import Config
 from stm32pose.errors import UserError
 from stm32pose.files import write_whole
+from stm32pose.reporting.tracked import LiveFigures
 from stm32pose.reporting.tracking import Tracker
 
 PACKAGES = (
@@ -37,6 +38,28 @@ PACKAGES = (
 CSV_COLUMNS = ("step", "model", "set", "keypoint", "metric", "value", "unit", "how")
 
 
+COSTS = {
+    "latency_ms": "ms",
+    "cycles": "",
+    "macs": "",
+    "activations_bytes": "byte",
+    "runtime_ram_bytes": "byte",
+    "total_ram_bytes": "byte",
+    "weights_bytes": "byte",
+    "code_bytes": "byte",
+    "total_flash_bytes": "byte",
+    "internal_ram_bytes": "byte",
+    "external_ram_bytes": "byte",
+    "internal_flash_bytes": "byte",
+    "external_flash_bytes": "byte",
+    "model_bytes": "byte",
+    "peak_ram_bytes": "byte",
+    "npu_percent": "%",
+    "gpu_percent": "%",
+    "cpu_percent": "%",
+}
+
+
 class Run:
     """The folder of one experiment: resolved config, environment, log, results, models, figures, report.
 
@@ -44,7 +67,8 @@ class Run:
         folder: the run folder.
         config: the validated configuration.
         results: what results.json holds, a JSON-able dict; steps add sections to it.
-        tracker: MLflow, or nothing.
+        tracker: MLflow, ClearML, both or nothing.
+        live: what of the results the tracker has been told.
         overrides: what the user typed after the file's name, kept for the report.
     """
 
@@ -53,6 +77,7 @@ class Run:
         self.config = config
         self.folder = folder
         self.tracker = tracker or Tracker()
+        self.live = LiveFigures(self)
         self._started = time.time()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -106,13 +131,14 @@ class Run:
         self.save()
 
     def save(self) -> None:
-        """Write results.json and results.csv."""
+        """Write results.json and results.csv, and tell the tracker what is new."""
         self.write_json("results.json", self.results)
         text = io.StringIO(newline="")
         writer = csv.writer(text)
         writer.writerow(CSV_COLUMNS)
         writer.writerows(result_rows(self.results))
         self.write_text("results.csv", text.getvalue())
+        self.live.send()
 
     def finish(self, status: str) -> None:
         """Record how the run ended: `finished`, `failed`, `interrupted`."""
@@ -149,20 +175,17 @@ def result_rows(results: dict[str, Any]) -> list[tuple[Any, ...]]:
                     rows.append(
                         (*where, joint["keypoint"], name, value, "px" if name.endswith("_px") else "", "measured")
                     )
-    units = {"macs": "", "latency_ms": "ms"}
     for bench in results.get("benchmark", []):
-        for row in bench["boards"]:
-            for name in (
-                "latency_ms",
-                "macs",
-                "activations_bytes",
-                "total_ram_bytes",
-                "weights_bytes",
-                "code_bytes",
-                "total_flash_bytes",
-            ):
-                unit = units.get(name, "byte")
-                rows.append(("benchmark", bench["label"], row["board"], "", name, row[name], unit, row["how"]))
+        # The chosen board by every route, then the estimates of the others.
+        for row in (*bench["routes"], *bench["boards"][1:]):
+            for name, unit in COSTS.items():
+                if row.get(name) is not None:
+                    rows.append(("benchmark", bench["label"], row["board"], "", name, row[name], unit, row["how"]))
+    predicted = results.get("prediction")
+    for part, values in (predicted or {}).get("timing", {}).items():
+        if isinstance(values, dict):
+            for name, value in values.items():
+                rows.append(("predict", predicted["model"], "", "", f"{part}_{name}", value, "ms", "measured here"))
     return rows
 
 

@@ -1,8 +1,6 @@
-"""The end of a run in a few lines on the terminal, and in MLflow."""
+"""The end of a run in a few lines on the terminal."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from stm32pose.reporting import console
 from stm32pose.reporting.run import Run
@@ -11,6 +9,7 @@ ACCURACY = {
     "mean_oks": "OKS",
     "mean_oks_st": "OKS (ST)",
     "AP": "AP",
+    "AP50": "AP50",
     "AR": "AR",
     "pck@0.2": "PCK@0.2",
     "pck@0.05": "PCK@0.05",
@@ -51,6 +50,20 @@ def print_summary(run: Run) -> None:
         ]
         console.table("Accuracy (measured)", ["model", *(ACCURACY[name] for name in names)], rows)
     for bench in run.results.get("benchmark", []):
+        if len(bench["routes"]) > 1:
+            rows = [
+                (
+                    route["route"],
+                    {True: "fits", False: "does not fit", None: "-"}[route["fits"]],
+                    kib(route["total_ram_bytes"] or route["peak_ram_bytes"]),
+                    kib(route["total_flash_bytes"] or route["model_bytes"]),
+                    milliseconds(route["latency_ms"]),
+                )
+                for route in bench["routes"]
+            ]
+            console.table(f"{bench['board']} by each route", ["route", "verdict", "RAM", "flash", "latency"], rows)
+            for route in bench["routes"]:
+                console.say(f"{route['route']}: {route['how']}")
         rows = [
             (
                 row["board"],
@@ -65,45 +78,3 @@ def print_summary(run: Run) -> None:
         console.table(f"Boards ({how})", ["board", "verdict", "RAM", "flash", "latency"], rows)
         for line in bench["boards"][0]["limits"]:
             console.say(f"{bench['board']}: {line}")
-
-
-def track_summary(run: Run) -> None:
-    """Parameters and final figures to MLflow; ST's metric names where ST has one."""
-    config = run.config
-    params: dict[str, Any] = {
-        "operation_mode": config.operation_mode,
-        "model": run.results.get("model", {}).get("name") or config.model.model_path,
-        "seed": config.general.global_seed,
-    }
-    model = run.results.get("model", {})
-    params |= {name: model[name] for name in ("input_shape", "alpha", "upsampling", "activation") if name in model}
-    if config.training:
-        params |= {
-            "batch_size": config.training.batch_size,
-            "epochs": config.training.epochs,
-            "optimizer": next(iter(config.training.optimizer)),
-            "sigma": config.training.heatmap.sigma,
-        }
-    if config.quantization:
-        params |= {"granularity": config.quantization.granularity}
-    if config.benchmarking:
-        params |= {"target": config.benchmarking.board}
-    run.tracker.params(params)
-    figures: dict[str, float | None] = {"nb_params": model.get("parameters")}
-    for entry in run.results.get("evaluation", []):
-        prefix = {"float": "float", "int8": "quantized"}[entry["label"]]
-        oks = entry["metrics"].get("mean_oks_st")
-        figures[f"{prefix}_OKS"] = None if oks is None else 100 * oks
-        figures |= {f"{prefix}_{name}": value for name, value in entry["metrics"].items()}
-    for bench in run.results.get("benchmark", []):
-        row = bench["boards"][0]
-        figures |= {
-            "RAM Activations KiB": row["activations_bytes"] / 1024,
-            "Total RAM KiB": row["total_ram_bytes"] / 1024,
-            "Flash weights KiB": row["weights_bytes"] / 1024,
-            "Total Flash KiB": row["total_flash_bytes"] / 1024,
-            "MACCs M": row["macs"] / 1e6,
-            "inference_time ms": row["latency_ms"],
-        }
-    run.tracker.metrics(figures)
-    run.tracker.tags({"status": run.results["run"]["status"], "git": run.results["environment"]["git"] or ""})

@@ -1,0 +1,47 @@
+"""ST's Developer Cloud for one run: asked for before the long steps, once, and left at the end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from stm32pose.config.schema import Config
+
+if TYPE_CHECKING:
+    from stm32pose.benchmark.developer_cloud.client import CloudClient
+
+log = logging.getLogger(__name__)
+
+
+def needs_cloud(config: Config) -> bool:
+    """Whether a step of the run goes to the Developer Cloud."""
+    asked = config.tools.stedgeai.on_cloud
+    if "benchmark" in config.steps and config.benchmarking is not None:
+        routes = config.benchmarking.backends
+        if "cloud" in routes or ("auto" in routes and asked):
+            return True
+    return "deploy" in config.steps and asked and config.deployment is not None and not config.deployment.dry_run
+
+
+@contextmanager
+def cloud_session(config: Config) -> Iterator[CloudClient | None]:
+    """A client that is logged in, or None where no step needs one. What can be refused at once is asked at once:
+    credentials, the version of the tool, the board.
+
+    Raises:
+        UserError: no credentials, wrong ones, a service that cannot be reached, an unknown board or version.
+    """
+    if not needs_cloud(config):
+        yield None
+        return
+    from stm32pose.benchmark.developer_cloud.benchmark import find_board
+    from stm32pose.benchmark.developer_cloud.client import connect, interactive_credentials
+    from stm32pose.boards.board import load_board
+
+    with connect(ask=interactive_credentials, progress=log.info) as client:
+        client.version(config.tools.stedgeai.version)
+        if "benchmark" in config.steps and config.benchmarking is not None:
+            find_board(client.boards(), load_board(config.benchmarking.board))
+        yield client
