@@ -82,7 +82,7 @@ def settings(mode: str, people: Path, model: Path, program: Path, **changes: Any
         },
         "training": {"batch_size": 4, "epochs": 1, "optimizer": "Adam"},
         "quantization": {},
-        "tools": {"stedgeai": {"path_to_stedgeai": str(program), "on_cloud": True}},
+        "tools": {"stedgeai": {"path_to_stedgeai": str(program)}},
         "benchmarking": {"board": BOARD, "backend": ["cloud", "stedgeai"], "boards": [BOARD]},
         "deployment": {"hardware_setup": {"serie": "STM32H7", "board": BOARD}, "flash": False},
         **changes,
