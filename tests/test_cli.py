@@ -13,7 +13,10 @@ import yaml
 from stm32pose.cli import main
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("tensorflow", "keras", "mlflow", "onnx", "onnxruntime", "matplotlib", "ai_edge_litert", "faster_coco_eval")
+HEAVY = (
+    *("tensorflow", "keras", "mlflow", "clearml", "onnx", "onnxruntime", "matplotlib", "ai_edge_litert"),
+    *("faster_coco_eval", "requests", "keyring", "tenacity"),
+)
 
 
 def test_help_and_version(capsys):

@@ -15,7 +15,10 @@ from stm32pose.errors import ConfigError, UserError
 
 ROOT = Path(__file__).parent.parent
 MAIN = ROOT / "stm32ai_main.py"
-HEAVY = ("tensorflow", "keras", "mlflow", "onnx", "onnxruntime", "matplotlib", "ai_edge_litert", "faster_coco_eval")
+HEAVY = (
+    *("tensorflow", "keras", "mlflow", "clearml", "onnx", "onnxruntime", "matplotlib", "ai_edge_litert"),
+    *("faster_coco_eval", "requests", "keyring", "tenacity"),
+)
 
 BENCHMARK = """\
 operation_mode: benchmarking

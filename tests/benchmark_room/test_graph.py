@@ -134,3 +134,23 @@ def test_unknown_files(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(b"x")
     with pytest.raises(ConfigError, match="a model is one of"):
         read_graph(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize(("kind", "share"), [("INT4", 0.5), ("INT8", 1), ("INT16", 2)])
+def test_weights_of_an_onnx_file_count_as_they_are_stored(tmp_path: Path, kind: str, share: float) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper, types = onnx.helper, onnx.TensorProto
+    weights = helper.make_tensor("w", getattr(types, kind), (4, 3, 3, 3), [1] * 108)
+    graph = helper.make_graph(
+        [
+            helper.make_node("DequantizeLinear", ["w", "scale"], ["real"]),
+            helper.make_node("Conv", ["image", "real"], ["maps"], kernel_shape=[3, 3]),
+        ],
+        "net",
+        [helper.make_tensor_value_info("image", types.FLOAT, (1, 3, 8, 8))],
+        [helper.make_tensor_value_info("maps", types.FLOAT, (1, 4, 6, 6))],
+        initializer=[weights, onnx.numpy_helper.from_array(np.float32(0.1), "scale")],
+    )
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), str(path))
+    assert read_graph(path).weights_bytes == 108 * share

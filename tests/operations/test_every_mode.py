@@ -33,7 +33,12 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_installation(tmp_path_factory.mktemp("st"), "4.0")
+    root = tmp_path_factory.mktemp("st")
+    for name in ("Inc/stai.h", "Lib/GCC/ARMCortexM7/NetworkRuntime.a"):
+        file = root / "Middlewares" / "ST" / "AI" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(f"/* {name} */")
+    return make_installation(root, "4.0")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +72,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudServ
 
 def settings(mode: str, people: Path, model: Path, program: Path, **changes: Any) -> dict[str, Any]:
     """One file that has all sections; each mode reads its own."""
-    trains = mode == "training" or "t" in mode.removeprefix("chain_")[:1] and mode.startswith("chain_")
+    trains = mode == "training" or ("t" in mode.removeprefix("chain_")[:1] and mode.startswith("chain_"))
     network = {"model_name": "custom", "input_shape": [SIDE, SIDE, 3]} if trains else {"model_path": str(model)}
     return {
         "operation_mode": mode,
@@ -84,7 +89,7 @@ def settings(mode: str, people: Path, model: Path, program: Path, **changes: Any
         "quantization": {},
         "tools": {"stedgeai": {"path_to_stedgeai": str(program)}},
         "benchmarking": {"board": BOARD, "backend": ["cloud", "stedgeai"], "boards": [BOARD]},
-        "deployment": {"hardware_setup": {"serie": "STM32H7", "board": BOARD}, "flash": False},
+        "deployment": {"hardware_setup": {"serie": "STM32H7", "board": BOARD}},
         **changes,
     }
 
@@ -102,7 +107,10 @@ def test_mode(mode, people, model, program, cloud, tmp_path):
     made = {"deployment": "int8.tflite", "prediction": "int8.tflite"}
     source = quantized(model, people, tmp_path) if mode in made else model
     before = len(calls(program))
-    results = run(settings(mode, people, source, program), tmp_path / "run")
+    config = settings(mode, people, source, program)
+    config["deployment"]["c_project_path"] = str(tmp_path / "project")
+    (tmp_path / "project").mkdir()
+    results = run(config, tmp_path / "run")
     assert results["run"]["status"] == "finished"
     steps = results["run"]["steps"]
 
@@ -140,6 +148,8 @@ def test_mode(mode, people, model, program, cloud, tmp_path):
         assert entry["board"] == BOARD
         assert any(name.endswith("ai_model_config.h") for name in entry["files"])
         assert any("generate" in call for call in calls(program)[before:])
+        for name in ("Inc/ai_model_config.h", "Src/pose_decode.c", "Src/network.c", "Middlewares/ST/AI/Inc/stai.h"):
+            assert (tmp_path / "project" / name).is_file(), name
 
 
 def quantized(model: Path, people: Path, folder: Path) -> Path:

@@ -157,7 +157,10 @@ def test_chain_gives_a_verdict_for_the_board(finished):
 def test_chain_is_in_mlflow(finished):
     mlflow = pytest.importorskip("mlflow")
     client = mlflow.MlflowClient(f"sqlite:///{finished[0].parent / 'mlruns' / 'mlflow.db'}")
-    (record,) = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
+    records = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
+    (record,) = [run for run in records if "mlflow.parentRunId" not in run.data.tags]
+    steps = {run.info.run_name: run.info.status for run in records if run is not record}
+    assert steps == dict.fromkeys(("train", "quantize", "evaluate", "benchmark"), "FINISHED")
     assert record.info.status == "FINISHED"
     assert record.data.params["operation_mode"] == "chain_tqeb"
     assert {"float_mean_oks", "quantized_mean_oks", "val_oks"} <= set(record.data.metrics)

@@ -20,8 +20,10 @@ from stm32pose.inference.runner import load_runner
 from stm32pose.inference.sidecar import may_write_sidecar, read_sidecar, write_sidecar
 from stm32pose.inference.tflite_file import read_raw
 from stm32pose.inference.tflite_runner import open_interpreter
+from stm32pose.quantization.calibration import AHEAD, Calibration
 from stm32pose.quantization.operators import float_operators
-from stm32pose.quantization.tflite import AHEAD, Calibration, QuantizedModel, export_float, quantize_tflite
+from stm32pose.quantization.result import QuantizedModel
+from stm32pose.quantization.tflite import export_float, quantize_tflite
 
 if TYPE_CHECKING:
     import keras
@@ -56,9 +58,13 @@ def pixels() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def calibration(pixels: np.ndarray) -> list[np.ndarray]:
-    """Two whole batches and a rest, rescaled."""
-    rescaled = pixels.astype(np.float32) * np.float32(SYMMETRIC[0]) + np.float32(SYMMETRIC[1])
-    return [rescaled[:8], rescaled[8:16], rescaled[16:]]
+    """Two whole batches and a rest."""
+    return [pixels[:8], pixels[8:16], pixels[16:]]
+
+
+def rescaled(batches: list[np.ndarray]) -> np.ndarray:
+    """All images as the network gets them."""
+    return np.concatenate(batches).astype(np.float32) * np.float32(SYMMETRIC[0]) + np.float32(SYMMETRIC[1])
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +85,7 @@ def quantized(
                 quantization_input_type=given, quantization_output_type=returned, granularity=granularity
             ),
             destination=folder / name / "quantized_model.tflite",
+            rescaling=SYMMETRIC,
             metadata={"codec": {"kind": "heatmap"}, "calibration_set": "dataset.training_path"},
         )
         for name, (given, returned, granularity) in choices.items()
@@ -107,7 +114,7 @@ def test_sidecar(quantized: dict[str, QuantizedModel], calibration: list[np.ndar
     assert content == read_sidecar(done.path)
     assert content["sha256"] == hashlib.sha256(done.path.read_bytes()).hexdigest()
     assert content["size_bytes"] == done.size_bytes == done.path.stat().st_size
-    digest = hashlib.sha256(np.concatenate(calibration).tobytes()).hexdigest()
+    digest = hashlib.sha256(rescaled(calibration).tobytes()).hexdigest()
     assert content["calibration"] == {"images": 20, "sha256": digest, "set": "dataset.training_path"}
     details = open_interpreter(done.path).get_output_details()[0]
     assert content["outputs"][0]["scale"] == pytest.approx(details["quantization"][0])
@@ -120,7 +127,9 @@ def test_sidecar(quantized: dict[str, QuantizedModel], calibration: list[np.ndar
     }
     assert content["codec"] == {"kind": "heatmap"}
     assert content["granularity"] == "per_channel"
-    assert 0 < content["parity"][0]["mean_error"] <= content["parity"][0]["max_error"] < 0.1
+    (output,) = content["parity"]["outputs"]
+    assert 0 < output["mean_error"] <= output["max_error"] < 0.1
+    assert content["parity"] == done.parity
     assert content["versions"]["keras"]
 
 
@@ -212,12 +221,18 @@ def test_nearest_upsampling_becomes_one_operator(calibration: list[np.ndarray], 
     network = keras.Model(image, maps, name="nearest")
     copy = with_nearest_resizing(network)
     assert copy is not network
-    np.testing.assert_array_equal(copy(calibration[0]), network(calibration[0]))
+    batch = rescaled(calibration)
+    np.testing.assert_array_equal(copy(batch), network(batch))
     assert nested.get_layer("up") is up  # the network itself stays as it is
     files = [
         export_float(network, tmp_path / "float.tflite"),
         quantize_tflite(
-            network, calibration, section=Quantization(), destination=tmp_path / "int8.tflite", metadata={}
+            network,
+            calibration,
+            section=Quantization(),
+            destination=tmp_path / "int8.tflite",
+            rescaling=SYMMETRIC,
+            metadata={},
         ).path,
     ]
     for path in files:
@@ -255,57 +270,104 @@ def test_operator_left_in_float_is_named(model: keras.Model, calibration: list[n
     rounded = keras.Model(model.inputs, keras.ops.round(model.outputs[0]))
     destination = tmp_path / "quantized_model.tflite"
     with pytest.raises(UserError, match="not full int8, these operators stay float: ROUND of '") as caught:
-        quantize_tflite(rounded, calibration, section=Quantization(), destination=destination, metadata={})
+        convert(rounded, calibration, destination)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def convert(model: keras.Model, images: list[np.ndarray], destination: Path, **choices: object) -> QuantizedModel:
+    section = Quantization.model_validate(choices)
+    return quantize_tflite(
+        model, images, section=section, destination=destination, rescaling=SYMMETRIC, metadata={}, total=None
+    )
 
 
 def test_bad_calibration(model: keras.Model, tmp_path: Path) -> None:
     for batches, complaint in (
         ([], "no image to calibrate with"),
-        ([np.zeros((0, *SHAPE), np.float32)], "no image to calibrate with"),
-        ([np.zeros((2, 8, 8, 3), np.float32)], r"got images of shape \[2, 8, 8, 3\], the model takes \[24, 32, 3\]"),
-        ([np.full((2, *SHAPE), np.nan, np.float32)], "not finite"),
+        ([np.zeros((0, *SHAPE), np.uint8)], "no image to calibrate with"),
+        ([np.zeros((2, 8, 8, 3), np.uint8)], r"got images of shape \[2, 8, 8, 3\], the model takes \[24, 32, 3\]"),
+        ([np.zeros((2, *SHAPE), np.float32)], "got float32 images; pixels are uint8"),
     ):
         with pytest.raises(UserError, match=complaint):
-            quantize_tflite(model, batches, section=Quantization(), destination=tmp_path / "model.tflite", metadata={})
+            convert(model, batches, tmp_path / "model.tflite")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("choice", "complaint"),
     [
-        ({"quantizer": "onnx_quantizer"}, "quantization.quantizer: 'onnx_quantizer' is not built yet"),
         ({"quantization_type": "QAT"}, "quantization.quantization_type: 'QAT' is not built yet"),
         ({"optimize": True}, "quantization.optimize: True is not built yet"),
+        (
+            {"operating_mode": "full_auto"},
+            "quantization.operating_mode: got 'full_auto' with quantizer: TFlite_converter; layers are told apart with "
+            "quantizer: onnx_quantizer",
+        ),
     ],
 )
-def test_choices_of_later_releases(model: keras.Model, tmp_path: Path, choice: dict, complaint: str) -> None:
+def test_choices_that_cannot_be(model: keras.Model, tmp_path: Path, choice: dict, complaint: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        quantize_tflite(model, [], section=Quantization(**choice), destination=tmp_path / "m.tflite", metadata={})
+        convert(model, [], tmp_path / "m.tflite", **choice)
     assert str(caught.value).startswith(complaint)
 
 
 def test_unwritable_destination(model: keras.Model, calibration: list[np.ndarray], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot be written"):
-        quantize_tflite(model, calibration, section=Quantization(), destination=tmp_path / "file/m.tflite", metadata={})
+        convert(model, calibration, tmp_path / "file/m.tflite")
 
 
 def test_conversion_is_quiet(
     model: keras.Model, calibration: list[np.ndarray], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    quantize_tflite(model, calibration, section=Quantization(), destination=tmp_path / "m.tflite", metadata={})
+    convert(model, calibration, tmp_path / "m.tflite")
     out, err = capfd.readouterr()
     assert out == ""
     assert len(err.splitlines()) <= 2  # TensorFlow itself may greet once
 
 
+def test_parity_is_what_the_interpreter_gives(
+    quantized: dict[str, QuantizedModel], model: keras.Model, calibration: list[np.ndarray]
+) -> None:
+    """Recomputed with LiteRT alone, on the images that were kept."""
+    done = quantized["uint8"]
+    kept = np.stack(done.images)
+    assert len(kept) == done.parity["images"] == 16
+    interpreter = open_interpreter(done.path)
+    given, returned = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    scale, zero = given["quantization"]
+    step, middle = returned["quantization"]
+    found = []
+    for image in kept:
+        real = image.astype(np.float64) / 127.5 - 1
+        stored = np.clip(np.floor(real / scale + zero + 0.501), 0, 255).astype(np.uint8)
+        interpreter.set_tensor(given["index"], stored[None])
+        interpreter.invoke()
+        found.append((interpreter.get_tensor(returned["index"])[0].astype(np.float64) - middle) * step)
+    wanted = np.asarray(model(rescaled([kept]), training=False), np.float64)
+    error = np.stack(found) - wanted
+    (output,) = done.parity["outputs"]
+    assert output["max_error"] == pytest.approx(np.abs(error).max(), abs=1e-5)
+    assert output["mean_error"] == pytest.approx(np.abs(error).mean(), rel=1e-3)
+    assert output["sqnr_db"] == pytest.approx(10 * np.log10((wanted**2).sum() / (error**2).sum()), abs=0.01)
+    assert done.parity["keypoints"] is None  # no codec was given
+
+
 def test_calibration_reads_every_image_once() -> None:
-    given = [np.full((7, 2, 2, 1), value, np.float32) for value in range(60)]
-    images = Calibration(iter(given), (2, 2, 1))
+    given = [np.full((7, 2, 2, 1), value, np.uint8) for value in range(60)]
+    images = Calibration(iter(given), (2, 2, 1), (2.0, 1.0))
     assert images.count == AHEAD
-    seen = [int(image[0][0, 0, 0, 0]) for image in images()]
-    assert seen == [value for value in range(60) for _ in range(7)]
+    seen = [float(image[0, 0, 0, 0]) for image in images]
+    assert seen == [2 * value + 1 for value in range(60) for _ in range(7)]
     assert images.count == 420
     assert len(images.kept) == 16
+
+
+def test_images_are_kept_from_all_where_their_number_is_known() -> None:
+    given = [np.full((10, 2, 2, 1), value, np.uint8) for value in range(20)]
+    images = Calibration(iter(given), (2, 2, 1), (1.0, 0.0), ahead=1, total=200, keep=4)
+    assert images.count == 1
+    list(images)
+    assert [int(image[0, 0, 0]) for image in images.kept] == [2, 7, 12, 17]
+    assert all(image.base is None for image in images.kept)  # no batch is held in memory by one of its images

@@ -85,6 +85,10 @@ def _fix_batch(model: Any) -> None:
             value.type.tensor_type.ClearField("shape")
 
 
+# Bits of a weight by ONNX's number of its type: INT16, UINT16, UINT4, INT4; all else is priced as int8.
+BITS = {5: 16, 4: 16, 21: 4, 22: 4}
+
+
 class _Builder:
     """State of one pass over the nodes: which name is which tensor, which is constant."""
 
@@ -92,6 +96,7 @@ class _Builder:
         self.graph: Any = model.graph
         self.path = path
         self.constants = {item.name: tuple(item.dims) for item in self.graph.initializer}
+        self.bits = {item.name: BITS[item.data_type] for item in self.graph.initializer if item.data_type in BITS}
         values = [*self.graph.input, *self.graph.value_info, *self.graph.output]
         self.shapes = {value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in values}
         self.tensors: list[Tensor] = []
@@ -129,6 +134,8 @@ class _Builder:
         live = [name for name in node.input if name and self.root(name) not in self.constants]
         if node.op_type == "Constant" or not live:
             self.constants.update(dict.fromkeys(node.output, self.constant_shape(node)))
+            if node.input and node.input[0] in self.bits:
+                self.bits.update(dict.fromkeys(node.output, self.bits[node.input[0]]))
             return
         if node.op_type in ("Shape", "Size"):
             self.constants.update(dict.fromkeys(node.output, ()))
@@ -154,9 +161,11 @@ class _Builder:
         kind = self.kind(node)
         kernel = stride = (1, 1)
         macs = weights = biases = 0
+        bits = 8
         if kind in WEIGHTED and len(node.input) > 1 and self.root(node.input[1]) in self.constants:
             shape = self.constants[self.root(node.input[1])]
             weights = prod(shape) if self.fresh(node.input[1]) else 0
+            bits = self.bits.get(self.root(node.input[1]), 8)
             if len(node.input) > 2 and self.fresh(node.input[2]):
                 biases = prod(self.constants.get(self.root(node.input[2]), ()))
             result = self.tensors[outputs[0]].elements
@@ -177,7 +186,8 @@ class _Builder:
                 stride = (attribute.ints[0], attribute.ints[1])
             if attribute.name == "kernel_shape" and len(attribute.ints) == 2:
                 kernel = (attribute.ints[0], attribute.ints[1])
-        return Op(kind, node.name or node.output[0], inputs, outputs, macs, weights, weights, biases, kernel, stride)
+        stored = (weights * bits + 7) // 8
+        return Op(kind, node.name or node.output[0], inputs, outputs, macs, weights, stored, biases, kernel, stride)
 
     def kind(self, node: Any) -> str:
         """TFLite's name of a node's operator."""

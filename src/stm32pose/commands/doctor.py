@@ -27,6 +27,7 @@ PACKAGES = {
     "tensorboard": ("training curves", ("tensorboard",)),
     "matplotlib": ("figures", ("matplotlib",)),
     "mlflow": ("tracking, optional: pip install 'stm32pose[tracking]'", ("mlflow", "mlflow-skinny")),
+    "clearml": ("tracking, optional: pip install 'stm32pose[clearml]'", ("clearml",)),
     "onnx": ("ONNX models, optional: pip install 'stm32pose[onnx]'", ("onnx",)),
     "onnxruntime": ("ONNX models, optional", ("onnxruntime", "onnxruntime-gpu")),
 }

@@ -45,6 +45,8 @@ usage: {program} [--config-path FOLDER] [--config-name NAME] [key=value ...] [fl
   --cfg job              show the configuration instead of running it
   --multirun, -m         run every combination of key=value1,value2
   hydra.run.dir=FOLDER   the run folder
+  --json                 for scripts: stdout is the path of results.json alone, the last thing written,
+                         also of a run that failed; what is meant for people goes to stderr
   --hydra-help           all flags of Hydra
 
 environment: STM32POSE_TRACE=1 shows the stack trace of an error
@@ -98,8 +100,10 @@ def show_help(program: str, folder: Path) -> int:
     return 0
 
 
-def run_job(config: DictConfig) -> int:
+def run_job(config: DictConfig, folders: list[Path] | None = None) -> int:
     """Validate what Hydra composed and run its chain into Hydra's output folder; returns the exit code.
+
+    `folders` takes the run folder as soon as there is one.
 
     Ctrl-C is passed on with the line to show: how to go on.
     """
@@ -120,6 +124,8 @@ def run_job(config: DictConfig) -> int:
         checked = runnable({str(key): value for key, value in values.items()}, where=file, overrides=overrides)
         steps = checked.steps
         folder = _run_folder(Path(hydra.runtime.output_dir))
+        if folders is not None:
+            folders.append(folder.absolute())
         from stm32pose.operations.chain import run_chain
 
         run_chain(checked, folder, overrides=overrides)

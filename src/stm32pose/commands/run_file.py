@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stm32pose.commands.last_line import results_last, take_flag
 from stm32pose.commands.run import prepare_arguments, report_error, run_hydra, run_job
 from stm32pose.errors import ConfigError, UserError
 
@@ -18,6 +19,13 @@ JOB_NAME = "stm32ai_main"
 
 def run_file(arguments: Sequence[str]) -> int:
     """Run the configuration file named first; the rest are overrides and flags of Hydra. Returns the exit code."""
+    rest, as_json = take_flag(arguments)
+    folders: list[Path] = []
+    with results_last(as_json, folders):
+        return _run(rest, folders)
+
+
+def _run(arguments: Sequence[str], folders: list[Path]) -> int:
     try:
         position = _file_position(arguments)
         path = Path.cwd() / Path(arguments[position]).expanduser()
@@ -34,7 +42,7 @@ def run_file(arguments: Sequence[str]) -> int:
 
     @hydra.main(version_base=None, config_path=None, config_name=None)
     def entry(config: DictConfig) -> None:
-        codes.append(run_job(config))
+        codes.append(run_job(config, folders))
 
     return run_hydra(entry, codes, command)
 

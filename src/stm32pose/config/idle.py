@@ -42,6 +42,11 @@ def _tflite(config: Config) -> bool:
     return config.quantization is not None and config.quantization.quantizer == "TFlite_converter"
 
 
+def _plain_onnx(config: Config) -> bool:
+    section = config.quantization
+    return section is not None and section.quantizer == "onnx_quantizer" and section.operating_mode == "default"
+
+
 def _estimated(config: Config) -> bool:
     return config.benchmarking is not None and config.benchmarking.backends == ("estimate",)
 
@@ -71,10 +76,17 @@ IDLE: tuple[Idle, ...] = (
             "quantization.op_types_to_quantize",
             "quantization.onnx_quant_parameters",
             "quantization.iterative_quant_parameters",
+            "quantization.onnx_layout",
         ),
         ("quantize",),
         "no effect with TFlite_converter",
         _tflite,
+    ),
+    Idle(
+        ("quantization.iterative_quant_parameters",),
+        ("quantize",),
+        "no effect with operating_mode: default",
+        _plain_onnx,
     ),
     Idle(
         ("postprocessing.confidence_thresh", "postprocessing.NMS_thresh", "postprocessing.max_detection_boxes"),

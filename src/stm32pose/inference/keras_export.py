@@ -23,16 +23,22 @@ def tflite_converter(model: keras.Model) -> Any:
     """
     import tensorflow as tf
 
+    signature = tf.TensorSpec((1, *image_shape(model)), tf.float32, name="image")
+    model = with_nearest_resizing(model)
+    function = tf.function(lambda image: model(image, training=False), input_signature=[signature])
+    with quiet_streams():  # it warns that the model itself could be handed over too
+        return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+
+
+def image_shape(model: keras.Model) -> tuple[int, int, int]:
+    """(H, W, C) of the model's only input. ConfigError: several inputs, or an open height or width."""
     if len(model.inputs) != 1:
         raise ConfigError(f"model '{model.name}': got {len(model.inputs)} inputs; a pose model has one image input")
     shape = tuple(model.inputs[0].shape[1:])
     if len(shape) != 3 or not all(isinstance(size, int) for size in shape):
         raise ConfigError(f"model '{model.name}': got an input of shape {list(shape)}; H, W and channels must be fixed")
-    model = with_nearest_resizing(model)
-    signature = tf.TensorSpec((1, *shape), tf.float32, name="image")
-    function = tf.function(lambda image: model(image, training=False), input_signature=[signature])
-    with quiet_streams():  # it warns that the model itself could be handed over too
-        return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    height, width, channels = shape
+    return height, width, channels
 
 
 def with_nearest_resizing(model: keras.Model) -> keras.Model:

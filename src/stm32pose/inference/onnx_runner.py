@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stm32pose.errors import ConfigError, UserError, first_line
+from stm32pose.inference.onnx_graph import final_activation, integer_borders, is_quantized, read_onnx_model
 from stm32pose.inference.runner import Layout, ModelIO, Runner
 from stm32pose.inference.tensors import TensorInfo
 
@@ -30,31 +31,34 @@ class OnnxRunner(Runner):
     kind = "onnx"
 
     def __init__(self, path: Path, *, rescaling: tuple[float, float], threads: int = 1) -> None:
-        self._session = _open(path, threads)
+        self._session = open_session(path, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1:
             raise ConfigError(f"{path}: got {len(inputs)} inputs; a pose model has one image input")
         self._input_name = inputs[0].name
         batch = inputs[0].shape[0] if inputs[0].shape else None
-        scales = _integer_scales(path, [inputs[0], *outputs])
+        model = read_onnx_model(path)
+        scales = integer_borders(model)
         tensor = _tensor_info(inputs[0], path, scales)
         io = ModelIO(
             input=tensor,
             outputs=_output_infos(self._session, inputs[0], outputs, path, scales),
             batch=batch if isinstance(batch, int) and batch > 0 else None,
-            layout=_layout(tensor.shape),
-            quantized=_is_quantized(path),
+            layout=layout_of(tensor.shape),
+            quantized=is_quantized(model),
         )
         super().__init__(path, io, rescaling)
+        self.activation = final_activation(model)
 
     def _invoke(self, inputs: np.ndarray) -> Sequence[np.ndarray]:
         try:
             return self._session.run(None, {self._input_name: inputs})
-        except _errors() as error:
+        except runtime_errors() as error:
             raise UserError(f"{self.path}: ONNX Runtime cannot run it: {first_line(error)}") from error
 
 
-def _open(path: Path, threads: int) -> Any:
+def open_session(path: Path, threads: int) -> Any:
+    """An ONNX Runtime session on the CPU, silent. UserError: not installed, or a file that it cannot load."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -66,11 +70,11 @@ def _open(path: Path, threads: int) -> Any:
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except _errors() as error:
+    except runtime_errors() as error:
         raise UserError(f"{path}: not an ONNX file that ONNX Runtime can load: {first_line(error)}") from error
 
 
-def _errors() -> tuple[type[Exception], ...]:
+def runtime_errors() -> tuple[type[Exception], ...]:
     """What ONNX Runtime raises: one class a status code, without a common base of its own."""
     state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
 
@@ -114,28 +118,6 @@ def _output_infos(
     )
 
 
-def _layout(shape: tuple[int, ...]) -> Layout:
+def layout_of(shape: tuple[int, ...]) -> Layout:
+    """Where the channels of an image input are; `shape` without the batch."""
     return "NCHW" if len(shape) == 3 and shape[0] in (1, 3) and shape[2] not in (1, 3) else "NHWC"
-
-
-def _is_quantized(path: Path) -> bool:
-    content = path.read_bytes()
-    return b"QuantizeLinear" in content or b"QLinear" in content
-
-
-def _integer_scales(path: Path, nodes: list[Any]) -> dict[str, tuple[float, int]]:
-    """Scale and zero point of integer inputs and outputs, from the (De)QuantizeLinear node next to them."""
-    wanted = {node.name for node in nodes if node.type in ("tensor(uint8)", "tensor(int8)")}
-    if not wanted:
-        return {}
-    import onnx
-
-    graph = onnx.load(str(path)).graph
-    constants = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
-    found = {}
-    for node in graph.node:
-        name = {"DequantizeLinear": node.input[:1], "QuantizeLinear": node.output[:1]}.get(node.op_type, [""])[0]
-        if name in wanted and node.input[1] in constants:
-            zero = constants.get(node.input[2]) if len(node.input) > 2 else None
-            found[name] = (float(constants[node.input[1]]), 0 if zero is None else int(zero))
-    return found

@@ -15,6 +15,10 @@ FORMAT = 1
 """Version of the sidecar's layout."""
 MARK = "stm32pose_sidecar"
 """The key that tells a sidecar from another program's JSON."""
+PROGRAMS = (
+    *("stm32pose", "tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert"),
+    *("onnx", "onnxruntime", "tf2onnx"),
+)
 
 
 def sidecar_path(model: Path) -> Path:
@@ -82,7 +86,7 @@ def digest(content: bytes) -> str:
 def tool_versions() -> dict[str, str]:
     """Versions of the programs that a model depends on."""
     found = {}
-    for name in ("stm32pose", "tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert"):
+    for name in PROGRAMS:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from stm32pose.config.schema import Config
 from stm32pose.errors import UserError
-from stm32pose.operations import benchmark, evaluate, quantize, train
+from stm32pose.operations import benchmark, deploy, evaluate, predict, quantize, train
 from stm32pose.operations.artifacts import Artifacts
+from stm32pose.operations.cloud import cloud_session
 from stm32pose.operations.prepare import prepare
 from stm32pose.reporting import console
 from stm32pose.reporting.run import Run
-from stm32pose.reporting.summary import print_summary, track_summary
+from stm32pose.reporting.summary import print_summary
+from stm32pose.reporting.tracked import track_summary
 from stm32pose.reporting.tracking import Tracker, track
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,8 @@ STEPS: dict[str, Step] = {
     "evaluate": evaluate.run_step,
     "quantize": quantize.run_step,
     "benchmark": benchmark.run_step,
+    "predict": predict.run_step,
+    "deploy": deploy.run_step,
 }
 
 
@@ -48,7 +53,7 @@ def run_chain(config: Config, folder: Path, *, overrides: Iterable[str] = ()) ->
         console.setup_logging(folder)
     except OSError as error:
         raise UserError(f"{folder}: the run folder cannot be made ({error.strerror})") from error
-    with track(config.mlflow, experiment=config.general.project_name, name=folder.name) as tracker:
+    with track(config, name=folder.name) as tracker:
         return _run(config, folder, tracker, overrides)
 
 
@@ -64,10 +69,12 @@ def _run(config: Config, folder: Path, tracker: Tracker, overrides: Iterable[str
     run = Run(config, folder, tracker, overrides)
     log.info("operation_mode: %s", config.operation_mode)
     try:
-        artifacts = prepare(config, run)
-        for step in config.steps:
-            console.say(f"\n{step}", style="bold")
-            artifacts = STEPS[step](config, run, artifacts)
+        with cloud_session(config) as cloud:
+            artifacts = replace(prepare(config, run), cloud=cloud)
+            for step in config.steps:
+                console.say(f"\n{step}", style="bold")
+                with run.tracker.step(step):
+                    artifacts = STEPS[step](config, run, artifacts)
     except KeyboardInterrupt:
         _close_early(run, "interrupted", None)
         raise

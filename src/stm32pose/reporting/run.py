@@ -34,6 +34,7 @@ PACKAGES = (
     "opencv-python-headless",
     "hydra-core",
     "mlflow",
+    "clearml",
 )
 CSV_COLUMNS = ("step", "model", "set", "keypoint", "metric", "value", "unit", "how")
 
@@ -181,8 +182,8 @@ def result_rows(results: dict[str, Any]) -> list[tuple[Any, ...]]:
             for name, unit in COSTS.items():
                 if row.get(name) is not None:
                     rows.append(("benchmark", bench["label"], row["board"], "", name, row[name], unit, row["how"]))
-    predicted = results.get("prediction")
-    for part, values in (predicted or {}).get("timing", {}).items():
+    predicted = results.get("prediction") or {}
+    for part, values in predicted.get("timing", {}).items():
         if isinstance(values, dict):
             for name, value in values.items():
                 rows.append(("predict", predicted["model"], "", "", f"{part}_{name}", value, "ms", "measured here"))

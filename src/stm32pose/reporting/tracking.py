@@ -1,166 +1,144 @@
-"""MLflow: parameters, metrics and small files of a run, closed as FAILED when the run fails."""
+"""`Tracker`: where a run sends figures to be compared with other runs. MLflow, ClearML, both or none."""
 
 from __future__ import annotations
 
-import logging
-import math
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stm32pose.errors import ConfigError, UserError
-
 if TYPE_CHECKING:
-    from stm32pose.config.target_sections import Mlflow
-
-log = logging.getLogger(__name__)
+    from stm32pose.config.schema import Config
 
 SMALL_FILE_BYTES = 2_000_000
-DATABASE = "mlflow.db"
+
+
+@dataclass(frozen=True)
+class TrackedSet:
+    """One set of images of a run.
+
+    Attributes:
+        name: training, validation, test or quantization.
+        digest: hexadecimal, over names, bytes and labels of its images.
+        source: the key that its images come from, and their folder.
+        samples: how many.
+    """
+
+    name: str
+    digest: str
+    source: str
+    samples: int
 
 
 class Tracker:
-    """Where steps send figures to be compared between runs; without MLflow it does nothing."""
+    """What every tracker takes; this one does nothing. A tracker that fails on the way never ends the run."""
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """A step of the chain, named as in `Config.steps`; an exception inside marks it as failed and goes on."""
+        return nullcontext()
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Settings of the run."""
+        """Settings of the run; None is left out, the first value of a name stays."""
 
     def metrics(self, values: Mapping[str, float | None], step: int | None = None) -> None:
-        """Figures; None and non-finite ones are left out."""
+        """Figures; None and non-finite ones are left out.
+
+        With `step` (an epoch) they are points of a curve of the whole run; without it they are figures of the whole run
+        and of the step that is under way.
+        """
 
     def tags(self, values: Mapping[str, str]) -> None:
-        """Free text."""
+        """Free text about the run."""
+
+    def dataset(self, name: str, sets: Sequence[TrackedSet]) -> None:
+        """The images that the run uses."""
 
     def artifacts(self, folder: Path) -> None:
         """The small files below `folder` (models stay in the run folder, once)."""
 
+    def model(self, files: Sequence[Path], tags: Mapping[str, str]) -> None:
+        """The run's last model: its file first, then what belongs to it. Kept where the configuration asks for it."""
 
-class MlflowTracker(Tracker):
-    """Sends to the active MLflow run. A store that is lost on the way is said once and then left alone."""
 
-    def __init__(self) -> None:
-        self._lost = False
+class Trackers(Tracker):
+    """Several at once, in the order given."""
 
-    def _send(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> None:
-        from mlflow.exceptions import MlflowException
+    def __init__(self, trackers: Sequence[Tracker]) -> None:
+        self._all = tuple(trackers)
 
-        if self._lost:
-            return
-        try:
-            call(*arguments, **named)
-        except (MlflowException, OSError) as error:
-            self._lost = True
-            log.warning("mlflow: the store is lost, the run goes on without it (%s)", _short(error))
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        with ExitStack() as stack:
+            for tracker in self._all:
+                stack.enter_context(tracker.step(name))
+            yield
 
     def params(self, values: Mapping[str, Any]) -> None:
-        import mlflow
-
-        self._send(mlflow.log_params, {name: str(value)[:500] for name, value in values.items()})
+        for tracker in self._all:
+            tracker.params(values)
 
     def metrics(self, values: Mapping[str, float | None], step: int | None = None) -> None:
-        import mlflow
-
-        kept = {
-            _metric_name(name): float(value)
-            for name, value in values.items()
-            if isinstance(value, int | float) and math.isfinite(value)
-        }
-        if kept:
-            self._send(mlflow.log_metrics, kept, step=step)
+        for tracker in self._all:
+            tracker.metrics(values, step)
 
     def tags(self, values: Mapping[str, str]) -> None:
-        import mlflow
+        for tracker in self._all:
+            tracker.tags(values)
 
-        self._send(mlflow.set_tags, dict(values))
+    def dataset(self, name: str, sets: Sequence[TrackedSet]) -> None:
+        for tracker in self._all:
+            tracker.dataset(name, sets)
 
     def artifacts(self, folder: Path) -> None:
-        import mlflow
+        for tracker in self._all:
+            tracker.artifacts(folder)
 
-        for path in sorted(folder.rglob("*")):
-            # TensorBoard's files stay where TensorBoard looks for them.
-            kept = "resume" not in path.parts and "tfevents" not in path.name
-            if kept and path.is_file() and path.stat().st_size <= SMALL_FILE_BYTES:
-                inside = path.parent.relative_to(folder).as_posix()
-                self._send(mlflow.log_artifact, str(path), artifact_path=None if inside == "." else inside)
-
-
-def store_uri(uri: str) -> str:
-    """The store that `mlflow.uri` means: a folder stands for the SQLite database in it.
-
-    MLflow 3 no longer writes plain folders; one that already holds runs in the old form goes on as it is.
-    """
-    if "://" in uri and not uri.startswith("file:"):
-        return uri
-    folder = Path(uri.removeprefix("file://").removeprefix("file:")).expanduser().resolve()
-    if any(folder.glob("*/meta.yaml")):
-        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
-        return folder.as_uri()
-    folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{(folder / DATABASE).as_posix()}"
+    def model(self, files: Sequence[Path], tags: Mapping[str, str]) -> None:
+        for tracker in self._all:
+            tracker.model(files, tags)
 
 
 @contextmanager
-def track(section: Mlflow | None, *, experiment: str, name: str) -> Iterator[Tracker]:
-    """The tracker of one run. An exception inside closes the MLflow run as FAILED (KILLED for Ctrl-C) and goes on.
+def track(config: Config, *, name: str) -> Iterator[Tracker]:
+    """The trackers of one run, as the sections `mlflow` and `clearml` ask for.
+
+    An exception inside closes the run as failed (killed or aborted for Ctrl-C) and goes on.
+
+    Args:
+        config: the whole configuration; its settings are sent at once.
+        name: of the run: its folder's.
 
     Raises:
-        ConfigError: a `mlflow` section is given and MLflow is not installed.
-        UserError: the store cannot be reached or written.
+        ConfigError: a section is given and what it needs is not installed.
+        UserError: the store or server cannot be reached or written.
     """
-    if section is None:
-        yield Tracker()
-        return
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    try:
-        import mlflow
-        from mlflow.exceptions import MlflowException
-    except ImportError as error:
-        raise ConfigError(
-            "mlflow: a tracking store is configured, but MLflow is not installed; "
-            "pip install 'stm32pose[tracking]', or leave the section out"
-        ) from error
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    try:
-        uri = store_uri(section.uri)
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_experiment(experiment_id=_experiment_id(experiment, uri))
-        mlflow.start_run(run_name=name)
-    except (MlflowException, OSError) as error:
-        raise UserError(
-            f"mlflow.uri: {section.uri} cannot be used ({_short(error)}); leave the section out to go on without"
-        ) from error
-    try:
-        yield MlflowTracker()
-    except KeyboardInterrupt:
-        mlflow.end_run("KILLED")
-        raise
-    except BaseException:
-        mlflow.end_run("FAILED")
-        raise
-    mlflow.end_run("FINISHED")
+    from stm32pose.reporting.tracked import config_params
+
+    with ExitStack() as stack:
+        trackers: list[Tracker] = []
+        if config.clearml is not None:
+            from stm32pose.reporting.clearml import clearml_task
+
+            trackers.append(stack.enter_context(clearml_task(config.clearml, config, name=name)))
+        if config.mlflow is not None:
+            from stm32pose.reporting.mlflow import mlflow_run
+
+            trackers.append(
+                stack.enter_context(mlflow_run(config.mlflow, experiment=config.general.project_name, name=name))
+            )
+        tracker = trackers[0] if len(trackers) == 1 else Trackers(trackers)
+        if trackers:
+            tracker.params(config_params(config))
+        yield tracker
 
 
-def _experiment_id(name: str, uri: str) -> str:
-    """The experiment's id; a new one keeps its artifacts beside the database."""
-    import mlflow
-
-    found = mlflow.get_experiment_by_name(name)
-    if found is not None:
-        return found.experiment_id
-    location = None
-    if uri.startswith("sqlite:///"):
-        location = (Path(uri.removeprefix("sqlite:///")).parent / "artifacts").as_uri()
-    return mlflow.create_experiment(name, artifact_location=location)
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
-
-
-def _metric_name(name: str) -> str:
-    """MLflow allows letters, digits and `_-./ :`; ours have an @ in pck@0.2."""
-    return name.replace("@", "_at_")
+def small_files(folder: Path) -> list[tuple[Path, str]]:
+    """(file, its name below `folder`) of what a tracker keeps: reports, tables and figures, no models."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        # TensorBoard's files stay where TensorBoard looks for them.
+        kept = "resume" not in path.parts and "tfevents" not in path.name
+        if kept and path.is_file() and path.stat().st_size <= SMALL_FILE_BYTES:
+            found.append((path, path.relative_to(folder).as_posix()))
+    return found

@@ -17,7 +17,8 @@ from stm32pose.benchmark.developer_cloud.credentials import Ask, interactive_cre
 from stm32pose.benchmark.developer_cloud.files import INPUTS, OUTPUTS, Files
 from stm32pose.benchmark.developer_cloud.http import Http
 from stm32pose.benchmark.developer_cloud.jobs import Progress
-from stm32pose.benchmark.developer_cloud.options import mcu_options, mpu_options
+from stm32pose.benchmark.developer_cloud.neural_art import SERVED, Profile, checked_pools, read_profile
+from stm32pose.benchmark.developer_cloud.options import Position, code_options, mcu_options, mpu_options
 from stm32pose.benchmark.developer_cloud.redaction import Redactor
 from stm32pose.benchmark.developer_cloud.results import benchmark_figures, mpu_figures
 from stm32pose.benchmark.developer_cloud.retries import Timing
@@ -218,17 +219,47 @@ class CloudClient:
         timeout_s: float = CORE_S,
         tag: str = "",
         hsp: int = 4096,
+        input_type: str | None = None,
+        output_type: str | None = None,
+        inputs_position: Position | None = None,
+        outputs_position: Position | None = None,
+        c_api: str | None = None,
+        neural_art: str | None = None,
+        memory_pools: Path | None = None,
     ) -> Generated:
-        """C code of a model, unpacked into `output`.
+        """C code of a model, unpacked into `output`; with a board also ST's runtime library for its series.
+
+        Args:
+            optimization: as `benchmark`.
+            input_type, output_type, inputs_position, outputs_position, c_api: as `options.code_options`.
+            neural_art: of an STM32N6: `PROFILE@FILE` or a profile's name; None: the service's default.
+            memory_pools: ST's .mpool file, for an STM32N6; None: the one that the profile names.
 
         Raises:
+            UserError: the profile or the memory pools cannot be read.
             GenerateFailed: in the server's words. QueueTimeout.
             ServerBroken: the archive is damaged, or would write outside `output`.
         """
-        core = self._core(version, timeout_s)
         options = mcu_options(board, optimization, hsp=hsp, tag=tag)
+        profile = read_profile(neural_art) if neural_art else Profile(SERVED)
+        if neural_art:
+            options["stNeuralArt"] = profile.name
+        if profile.options is not None:
+            options.pop("atonnOptions", None)
+        options |= code_options(
+            board,
+            input_type=input_type,
+            output_type=output_type,
+            inputs_position=inputs_position,
+            outputs_position=outputs_position,
+            c_api=c_api,
+            compiler=profile.options or (),
+        )
+        pools = memory_pools or profile.memory_pools
+        files = {"mpool": checked_pools(pools)} if pools else {}
+        core = self._core(version, timeout_s)
         with self._files.uploaded(model) as name:
-            return core.generate(name, options, output)
+            return core.generate(name, options, output, files)
 
     def to_nbg(self, model: Path, output: Path, *, timeout_s: float = CORE_S) -> Path:
         """The network binary graph of a model for an STM32MP2, written to `output`. NbgFailed, QueueTimeout."""

@@ -55,10 +55,19 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Generated:
-    """Generated code: its folder, the files in it, and the tool's documents."""
+    """Generated code.
+
+    Attributes:
+        folder, files: where it was unpacked, and every file of the archive.
+        version: of ST Edge AI Core, as the service calls it.
+        asked: the options that were sent.
+        report, graph: the tool's own documents; empty where the service sends none.
+    """
 
     folder: Path
     files: tuple[Path, ...]
+    version: str = ""
+    asked: dict[str, Any] = field(default_factory=dict, repr=False)
     report: dict[str, Any] = field(default_factory=dict, repr=False)
     graph: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -121,9 +130,11 @@ class Core:
         documents = {name: root[name].value for name in ("report", "graph", "info") if root[name].given}
         return Analysis(figures, **documents)
 
-    def generate(self, model: str, options: Mapping[str, Any], output: Path) -> Generated:
+    def generate(
+        self, model: str, options: Mapping[str, Any], output: Path, files: Mapping[str, Path] | None = None
+    ) -> Generated:
         """Generated code, unpacked into `output`."""
-        result = self.run("generate", model, options)
+        result = self.run("generate", model, options, files)
         output.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".partial-", dir=output, ignore_cleanup_errors=True) as folder:
             archive = Path(folder) / "generated.zip"
@@ -136,9 +147,9 @@ class Core:
                 if not name:
                     raise ServerBroken("generate: the server's result has no field 'url' that ends with a file's name")
                 Files(self.api).download(name, archive, GENERATED)
-            files = unpack(archive, output)
+            unpacked = unpack(archive, output)
         documents = {name: result[name] for name in ("report", "graph") if isinstance(result.get(name), dict)}
-        return Generated(output, tuple(files), **documents)
+        return Generated(output, tuple(unpacked), self.version, dict(options), **documents)
 
 
 def convert_to_nbg(api: Api, model: str, timeout_s: float, progress: Progress | None) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stm32pose.boards.board import Board
 from stm32pose.errors import UserError
 
+Position = Literal["chfirst", "chlast"]
 EPOCH_CONTROLLER = {"enable-epoch-controller": True}
 COMMON = {
     "verbosity": 1,
@@ -47,7 +50,47 @@ def mcu_options(
     if tag:
         options["fromModel"] = tag
     if memory_pools is not None:
-        options["mpool"] = _read_json(memory_pools)
+        options["mpool"] = read_json(memory_pools, "a memory pool file")
+    return options
+
+
+def code_options(
+    board: Board | None,
+    *,
+    input_type: str | None = None,
+    output_type: str | None = None,
+    inputs_position: Position | None = None,
+    outputs_position: Position | None = None,
+    c_api: str | None = None,
+    compiler: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Options that only generated code has, beside those of `mcu_options`.
+
+    Args:
+        board: its series' runtime library is sent with the code; None: no library.
+        input_type, output_type: `uint8`, `int8` or `float32`; None: as in the model.
+        inputs_position, outputs_position: place of the channels; None: as the tool likes.
+        c_api: `st-ai` or `legacy`; None: the version's own.
+        compiler: arguments of the Neural-ART compiler.
+    """
+    options: dict[str, Any] = {}
+    if board is not None:
+        options["includeLibraryForSerie"] = board.series.upper()
+        if board.series.upper() == "STM32N6":
+            # As ST's own deployment asks it: the buffers are where the board's memory pools say.
+            options |= {"allocateInputs": False, "allocateOutputs": False}
+    if input_type:
+        options["inputDataType"] = input_type
+    if output_type:
+        options["outputDataType"] = output_type
+    words = [
+        *(["--inputs-ch-position", inputs_position] if inputs_position else []),
+        *(["--outputs-ch-position", outputs_position] if outputs_position else []),
+        *(["--c-api", c_api] if c_api else []),
+        *compiler,
+    ]
+    if words:
+        options["extraCommandLineArguments"] = shlex.join(words)
     return options
 
 
@@ -56,10 +99,11 @@ def mpu_options(board: Board) -> dict[str, Any]:
     return {"engine": "hw_accelerator" if board.accelerator else "cpu", "nbCores": board.cores}
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path, what: str) -> Any:
+    """The content of a JSON file of ST's. UserError: it cannot be read, or is not `what`."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise UserError(f"{path}: not a memory pool file (JSON): {error}") from error
+        raise UserError(f"{path}: not {what} (JSON): {error}") from error
