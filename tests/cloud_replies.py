@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 VERSIONS = [
@@ -155,13 +156,35 @@ def core_result(action: str, size: int, version: str, form: str) -> dict[str, An
     return {"report": {}, "graph": None, "info": info(size, "", version)}
 
 
-def archive(names: list[str] | None = None) -> bytes:
-    """A zip of generated code."""
+def archive(names: Iterable[str] | Mapping[str, str] = ("network.c", "network.h", "Lib/GCC/libnetwork.a")) -> bytes:
+    """A zip of generated code; of a mapping the contents too."""
+    contents = names if isinstance(names, Mapping) else {}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as content:
-        for name in names or ["network.c", "network.h", "Lib/GCC/libnetwork.a"]:
-            content.writestr(name, f"/* {name} */\n")
+        for name in names:
+            content.writestr(name, contents.get(name, f"/* {name} */\n"))
     return buffer.getvalue()
+
+
+def code(series: str, **contents: str) -> dict[str, str]:
+    """Files of an archive with the runtime library, as ST's client unpacks them; `contents` are added to headers.
+
+    Args:
+        series: STM32N6, or another one.
+        contents: of `network_h` and `stai_h`.
+    """
+    core = "CM55" if series == "STM32N6" else "CM7"
+    files = {
+        "network.c": '#include "network.h"\n',
+        "network.h": contents.get("network_h", ""),
+        "network_c_info.json": "{}",
+        "Inc/stai.h": contents.get("stai_h", ""),
+        f"Lib/NetworkRuntime1100_{core}_GCC.a": "library",
+    }
+    if series == "STM32N6":
+        files |= {name: f"/* {name} */" for name in ("stai_network.c", "stai_network.h", "network_ecblobs.h")}
+        files |= {"network_atonbuf.xSPI2.raw": "weights", "Npu/ll_aton/ll_aton.c": "/* runtime */"}
+    return files
 
 
 def read_multipart(kind: str, body: bytes) -> dict[str, tuple[str, bytes]] | None:

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import cloud_replies as replies
+from cloud_code import KEYS, wrong_code
 from cloud_faults import Fault, Faults
 from cloud_sign_in import Answer, SignIn
 
@@ -381,8 +382,15 @@ class _Handler(SignIn, BaseHTTPRequestHandler):
             return self._bad("core: no field 'args'")
         content = json.loads(fields["args"][1])
         self.cloud.sent[action] = content
-        if version not in {one["version"] for one in replies.VERSIONS} or set(content) - MCU_KEYS:
+        keys = MCU_KEYS - {"mpool"} | (KEYS if action == "generate" else set())
+        if version not in {one["version"] for one in replies.VERSIONS} or set(content) - keys:
             return self._bad("core: version or fields")
+        if set(fields) - {"args", "mpool"}:
+            return self._bad(f"core: form fields {sorted(fields)}")
+        if "mpool" in fields:
+            self.cloud.sent["mpool"] = json.loads(fields["mpool"][1])
+        if wrong := wrong_code(content):
+            return self._bad(f"core: {wrong}")
         size = len(self.cloud.stored["models"].get(content.get("model"), b""))
         if not size:
             return Answer({"status": "ko", "error": "model not found"})

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import keyring
 import pytest
+from cloud_server import PASSWORD, USER, CloudServer
+from cloud_timing import FAST
 from deployment.deployed import deployable
 from deployment.fake_tools import Tools
+from keyring.backends.fail import Keyring as NoKeyring
 
+from stm32pose.benchmark.developer_cloud.client import CloudClient, connect
 from stm32pose.codecs.heatmap import HeatmapCodec
 from stm32pose.config.target_sections import Deployment
 from stm32pose.config.target_sections import Tools as ToolsSection
@@ -30,6 +35,28 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
         for variable in program.variables:
             monkeypatch.delenv(variable, raising=False)
     return made
+
+
+@pytest.fixture
+def developer_cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudServer]:
+    """The Developer Cloud of this suite; no token or keyring of whoever runs the tests."""
+    before = keyring.get_keyring()
+    keyring.set_keyring(NoKeyring())
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    monkeypatch.delenv("STM32POSE_CLOUD_TOKEN", raising=False)
+    with CloudServer() as server:
+        server.polls = 0
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        yield server
+    keyring.set_keyring(before)
+
+
+@pytest.fixture
+def cloud(developer_cloud: CloudServer) -> Iterator[CloudClient]:
+    """A client that is logged in."""
+    with connect(ask=lambda: (USER, PASSWORD), timing=FAST) as client:
+        yield client
 
 
 @pytest.fixture

@@ -299,7 +299,6 @@ def test_a_wrong_core_is_said_before_the_build(tools, make_job, project):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"stedgeai": {"on_cloud": True}}, "on_cloud"),
         ({"c_project_path": "/nowhere at all"}, "is no folder"),
         ({"build_conf": "ModelZo"}, "deployment.build_conf: got 'ModelZo'; allowed: ModelZoo; did you mean 'ModelZoo'"),
     ],

@@ -64,6 +64,33 @@ def test_generate(developer_cloud, log_in, model, tmp_path, at_once):
     assert sorted(path.name for path in output.iterdir()) == ["Lib", "network.c", "network.h"]
 
 
+def test_generate_for_a_board(developer_cloud, log_in, model, tmp_path):
+    """Fields where the service has them, arguments where it has none; the pools go beside them as a file."""
+    pools = tmp_path / "a.mpool"
+    pools.write_text('{"memory": {}}')
+    given = {"input_type": "uint8", "outputs_position": "chfirst", "c_api": "legacy", "memory_pools": pools}
+    generated = log_in().generate(model, N6, output=tmp_path / "code", **given)
+    sent = developer_cloud.sent["generate"]
+    assert sent == {**generated.asked, "model": sent["model"]}
+    assert sent["inputDataType"] == "uint8"
+    assert "outputDataType" not in sent
+    assert sent["includeLibraryForSerie"] == "STM32N6"
+    assert sent["extraCommandLineArguments"] == "--outputs-ch-position chfirst --c-api legacy"
+    assert sent["atonnOptions"] == {"enable-epoch-controller": True}
+    assert "mpool" not in sent
+    assert developer_cloud.sent["mpool"] == {"memory": {}}
+    assert generated.version == "3.0.0"
+    assert not developer_cloud.complaints
+
+
+def test_generate_refuses_what_the_service_does_not_know(developer_cloud, log_in, model, tmp_path):
+    client = log_in()
+    for given in ({"input_type": "float64"}, {"outputs_position": "middle"}, {"neural_art": "fast"}):
+        with pytest.raises(GenerateFailed):
+            client.generate(model, output=tmp_path / "code", **given)
+    assert developer_cloud.stored["models"] == {}
+
+
 @pytest.mark.parametrize("name", ["../evil.c", "/evil.c", "a/../../evil.c", "C:/evil.c", "..\\evil.c", "\\evil.c"])
 def test_archive_writes_nowhere_else(developer_cloud, log_in, model, tmp_path, name):
     developer_cloud.archive = replies.archive(["network.c", name])

@@ -205,6 +205,24 @@ def test_random_calibration_is_shouted(model, people, program, cloud, tmp_path):
     assert "Calibrated on random images" in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_on_a_target_the_float_model_stays_on_the_host(model, people, program, tmp_path, monkeypatch):
+    from stm32pose.inference.runner import load_runner
+    from stm32pose.operations import on_target
+
+    opened = []
+
+    def open_runner(config, run, path, section):
+        opened.append((path.suffix, section.target))
+        return load_runner(path, rescaling=(1 / 127.5, -1.0))
+
+    monkeypatch.setattr(on_target, "open_runner", open_runner)
+    results = run(
+        settings("chain_eqe", people, model, program, evaluation={"target": "stedgeai_host"}), tmp_path / "run"
+    )
+    assert opened == [(".keras", "host"), (".tflite", "stedgeai_host")]
+    assert [entry["target"] for entry in results["evaluation"]] == ["host", "stedgeai_host"]
+
+
 def test_onnx_goes_the_same_way(model, people, program, cloud, tmp_path):
     config = settings("chain_eqeb", people, model, program, quantization={"quantizer": "onnx_quantizer"})
     results = run(config, tmp_path / "run")

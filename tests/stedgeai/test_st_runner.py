@@ -14,10 +14,11 @@ from fake_stedgeai import calls, make_ai_runner, make_installation, option
 
 from stm32pose.config.load import load_config
 from stm32pose.config.schema import Config
+from stm32pose.config.target_sections import Evaluation
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.inference.runner import Runner, load_runner
 from stm32pose.inference.st_runner import StRunner
-from stm32pose.operations.on_target import open_runner
+from stm32pose.operations.on_target import check_target, open_runner
 from stm32pose.reporting.run import Run
 
 SYMMETRIC = (1 / 127.5, -1.0)
@@ -181,9 +182,9 @@ def test_host_needs_no_tool_and_prediction_has_its_own_section(tmp_path, int8_mo
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_keras_runs_on_this_machine_alone(tmp_path, suffix):
+def test_keras_runs_on_this_machine_alone(suffix):
     with pytest.raises(ConfigError, match=rf"^evaluation.target: got 'stedgeai_n6' for m\{suffix}; ST's tools run"):
-        opened(tmp_path, tmp_path / f"m{suffix}", None, target="stedgeai_n6")
+        check_target(Path(f"m{suffix}"), Evaluation(target="stedgeai_n6"))
 
 
 def test_the_program_of_before_is_too_old(tmp_path, int8_model):

@@ -36,6 +36,8 @@ class Generated:
         library: the host library of `dll=True`; else None.
         report: the JSON report; None where the version writes none.
         log: the program's whole output.
+        tool: what generated it, with its version.
+        runtime: folder of the runtime library that the code needs (Inc, Lib); it may lack some.
     """
 
     folder: Path
@@ -45,6 +47,8 @@ class Generated:
     library: Path | None
     report: Path | None
     log: Path
+    tool: str
+    runtime: Path
 
 
 def target_of(board: Board, cli: StEdgeAI, *, neural_art: str | None = None, hsp: int = 4096) -> list[str]:
@@ -154,6 +158,8 @@ def generate(
         library=libraries[0] if libraries else None,
         report=next(iter([*sorted(folder.glob("*_c_info.json")), *sorted(folder.glob("*_report.json"))]), None),
         log=folder / "stedgeai_generate.log",
+        tool=cli.label,
+        runtime=cli.root / "Middlewares" / "ST" / "AI",
     )
     missing = "no host library" if dll and not libraries else "no C code" if not dll and not made.c_files else ""
     if missing:

@@ -142,12 +142,12 @@ def _sections(config: Config) -> Iterator[Problem]:
 
 def _targets(config: Config) -> Iterator[Problem]:
     """A board runs quantized files; of a chain that makes one, the float model is evaluated on the host."""
-    path = config.model.model_path
-    if "quantize" in config.steps or path is None or suffix_of(path) not in KERAS:
+    path = "the model that is trained" if "train" in config.steps else config.model.model_path
+    if "quantize" in config.steps or path is None or ("train" not in config.steps and suffix_of(path) not in KERAS):
         return
     for step, name in (("evaluate", "evaluation"), ("predict", "prediction")):
         target = getattr(config, name).target
-        if step in config.steps and "train" not in config.steps and target != "host":
+        if step in config.steps and target != "host":
             yield (name, "target"), f"got {target}, which runs .tflite and .onnx files; {path} runs on the host alone"
 
 

@@ -59,6 +59,7 @@ class BoardConf:
         loader: file name of the external loader; empty: none.
         templates: what is copied.
         neural_art: `PROFILE@FILE` for the compiler; None: its default.
+        memory_pools: the .mpool file, for the Developer Cloud; here the profile names it.
         commands: name -> arguments; the first one is a word of `TOOLS`.
     """
 
@@ -73,6 +74,7 @@ class BoardConf:
     loader: str
     templates: tuple[Template, ...]
     neural_art: str | None
+    memory_pools: Path | None
     commands: dict[str, list[str]]
 
 
@@ -169,6 +171,7 @@ def parse_board_conf(
         loader=text("external_loader"),
         templates=tuple(_template(item, names, project, source) for item in templates),
         neural_art=_neural_art(content.get("memory_pool", {}), names, source),
+        memory_pools=_memory_pools(content.get("memory_pool", {}), names, project, source),
         commands={name: _arguments(chosen[name], names, f"{source}: {name}") for name in COMMANDS if chosen.get(name)},
     )
 
@@ -245,6 +248,12 @@ def _neural_art(pool: Any, names: Mapping[str, str], source: str) -> str | None:
         return None
     file = _filled(str(pool.get("neuralart_user_path", "")), names, source)
     return f"{pool.get('profile') or 'default'}@{file}" if file else None
+
+
+def _memory_pools(pool: Any, names: Mapping[str, str], project: Path, source: str) -> Path | None:
+    """A file of the project: it is sent to the cloud."""
+    file = _filled(str(pool.get("mpool", "")), names, source) if isinstance(pool, dict) else ""
+    return _inside(file, project, f"{source}: memory_pool.mpool") if file else None
 
 
 def _arguments(command: Any, names: Mapping[str, str], where: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +14,13 @@ from stm32pose.boards.board import Board
 from stm32pose.config.target_sections import Deployment, Tools
 from stm32pose.deployment.commands import Commands
 from stm32pose.deployment.model import Deployable
-from stm32pose.errors import ConfigError, UserError
+from stm32pose.errors import ConfigError
 from stm32pose.files import replacing, write_whole
 
 if TYPE_CHECKING:
-    from stm32pose.benchmark.stedgeai import Generated, StEdgeAI
+    from stm32pose.benchmark.developer_cloud.client import CloudClient
+    from stm32pose.benchmark.stedgeai import Generated
+    from stm32pose.deployment.generate import Request
 
 log = logging.getLogger(__name__)
 
@@ -104,33 +108,25 @@ class Job:
             if path.is_file():
                 self.place(path, destination / path.relative_to(source))
 
-    def open_stedgeai(self) -> StEdgeAI:
-        """ST Edge AI Core; a stand-in in a dry run, so that its commands can be shown. Errors as `open_stedgeai`."""
-        from stm32pose.benchmark.stedgeai import StEdgeAI, open_stedgeai
+    def generate(self, request: Request, folder: Path) -> Generated | None:
+        """ST's C code of the model in `folder`, from this machine or from the Developer Cloud; None in a dry run.
 
-        tool = self.tools.stedgeai
-        if self.dry_run:
-            return StEdgeAI(Path("stedgeai"), tool.version or "", "ST Edge AI Core")
-        return open_stedgeai(tool.path_to_stedgeai, wanted_version=tool.version)
+        It is recorded among the commands. Errors as `generate.generate_code`.
+        """
+        from stm32pose.deployment.generate import generate_code
 
-    def generate(self, cli: StEdgeAI, target: list[str], extra: list[str], folder: Path) -> Generated | None:
-        """ST's C code of the model in `folder`, recorded among the commands; None in a dry run. UserError: it fails."""
-        from stm32pose.benchmark.stedgeai import generate
+        return generate_code(self, request, folder)
 
-        command = [cli.path, "generate", "--model", self.model.path.resolve(), *target, *extra, "--output", folder]
-        if self.dry_run:
-            self.commands.note("generate", command, status="dry run")
-            return None
-        record = self.commands.note("generate", command, status="running", log_file=folder / "stedgeai_generate.log")
-        try:
-            made = generate(
-                cli, self.model.path, target, folder=folder, extra=extra, timeout_s=self.tools.stedgeai.timeout_s
-            )
-        except UserError:
-            record["status"] = "failed"
-            raise
-        record.update(status="done", log=str(made.log))
-        return made
+    @contextmanager
+    def open_cloud(self) -> Iterator[CloudClient]:
+        """The client that is logged in already, or one for this deployment. UserError: no token, no service."""
+        if self.cloud is not None:
+            yield self.cloud
+            return
+        from stm32pose.benchmark.developer_cloud.client import connect
+
+        with connect(progress=log.info) as client:
+            yield client
 
 
 def _copy(source: Path, destination: Path) -> Path:

@@ -79,7 +79,8 @@ def _network(job: Job, stage: Path) -> Path:
         record = job.commands.note("convert for the NPU", ["developer-cloud", "to_nbg", model], status="running")
         stage.mkdir(parents=True, exist_ok=True)
         try:
-            _cloud(job).to_nbg(model, converted)
+            with job.open_cloud() as cloud:
+                cloud.to_nbg(model, converted)
         except UserError:
             record["status"] = "failed"
             raise
@@ -90,14 +91,6 @@ def _network(job: Job, stage: Path) -> Path:
         job.files.append(converted)
         return converted
     return job.copy(model, "board", plain_name(model.name))
-
-
-def _cloud(job: Job):
-    if job.cloud is not None:
-        return job.cloud
-    from stm32pose.benchmark.developer_cloud.client import connect
-
-    return connect()
 
 
 def _stage_application(job: Job, project: Path | None, stage: Path, network: str) -> None:

@@ -42,3 +42,8 @@ def service_of(board: Board) -> Callable[[Job], None]:
     if board.kind == "mpu":
         return deploy_mpu
     return deploy_n6 if board.series.upper() == "STM32N6" else deploy_mcu
+
+
+def uses_cloud(board: Board) -> bool:
+    """Whether `tools.stedgeai.on_cloud` changes anything for a board: code is generated, or a network converted."""
+    return board.kind == "mcu" or board.series.upper() == "STM32MP2"

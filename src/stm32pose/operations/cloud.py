@@ -16,13 +16,18 @@ log = logging.getLogger(__name__)
 
 
 def needs_cloud(config: Config) -> bool:
-    """Whether a step of the run goes to the Developer Cloud."""
+    """Whether a step of the run goes to the Developer Cloud. ConfigError: the board of the deployment is not known."""
     asked = config.tools.stedgeai.on_cloud
     if "benchmark" in config.steps and config.benchmarking is not None:
         routes = config.benchmarking.backends
         if "cloud" in routes or ("auto" in routes and asked):
             return True
-    return "deploy" in config.steps and asked and config.deployment is not None and not config.deployment.dry_run
+    section = config.deployment
+    if "deploy" not in config.steps or section is None or section.dry_run or not asked:
+        return False
+    from stm32pose.deployment.service import board_of, uses_cloud
+
+    return uses_cloud(board_of(section.hardware_setup))
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def _with_rescaling(config: Config, path: Path) -> Config:
 def _probe(config: Config, path: Path, where: str) -> tuple[Precision, Config]:
     """The file's precision, and the configuration with the model type of a further file."""
     if model_kind(path) == "keras":
-        return "float", config
+        return "float", _on_host(config, path)
     from stm32pose.codecs.select import recognise
     from stm32pose.inference.input_range import own_rescaling
     from stm32pose.inference.runner import load_runner
@@ -132,6 +132,14 @@ def _probe(config: Config, path: Path, where: str) -> tuple[Precision, Config]:
         log.info("evaluation.models: %s is evaluated as %s, by its outputs", path, kind)
         config = config.model_copy(update={"model": config.model.model_copy(update={"model_type": kind})})
     return ("int8" if runner.quantized else "float"), config
+
+
+def _on_host(config: Config, path: Path) -> Config:
+    """A Keras file beside its int8 form: the board runs the one, this machine the other, and the results say which."""
+    if config.evaluation.target == "host":
+        return config
+    log.info("evaluation.target: %s is a Keras file and runs on the host, not on %s", path, config.evaluation.target)
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"target": "host"})})
 
 
 def _close(first: tuple[float, float], second: tuple[float, float]) -> bool:

@@ -74,10 +74,10 @@ def code_options(
         compiler: arguments of the Neural-ART compiler.
     """
     options: dict[str, Any] = {}
-    if board is not None:
+    if board is not None and board.kind == "mcu":
         options["includeLibraryForSerie"] = board.series.upper()
         if board.series.upper() == "STM32N6":
-            # As ST's own deployment asks it: the buffers are where the board's memory pools say.
+            # As ST's own deployment asks for it.
             options |= {"allocateInputs": False, "allocateOutputs": False}
     if input_type:
         options["inputDataType"] = input_type
