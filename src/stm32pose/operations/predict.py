@@ -64,7 +64,8 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
         codec = codec_of(config, runner, skeleton)
         model = Model(runner, codec, skeleton, NetworkInput(runner.input_shape, config.preprocessing))
         gallery = Gallery(section.gallery_images)
-        log.info("predicting %s with %s", _told(sources), run.relative(path))
+        limit = f", at most {section.max_images}" if section.max_images else ""
+        log.info("predicting %s%s with %s", _told(sources), limit, run.relative(path))
         with open_files(folder, skeleton.keypoints) as files, open_drawings(folder) as drawings:
             images = Pass(config, model, sources, Outputs(files, drawings, gallery, window))
             interrupted = images.predict()

@@ -56,12 +56,15 @@ def print_summary(run: Run) -> None:
                     route["route"],
                     {True: "fits", False: "does not fit", None: "-"}[route["fits"]],
                     kib(route["total_ram_bytes"] or route["peak_ram_bytes"]),
+                    kib(route["activations_bytes"]),
                     kib(route["total_flash_bytes"] or route["model_bytes"]),
+                    kib(route["weights_bytes"]),
                     milliseconds(route["latency_ms"]),
                 )
                 for route in bench["routes"]
             ]
-            console.table(f"{bench['board']} by each route", ["route", "verdict", "RAM", "flash", "latency"], rows)
+            columns = ["route", "verdict", "RAM", "activations", "flash", "weights", "latency"]
+            console.table(f"{bench['board']} by each route", columns, rows)
             for route in bench["routes"]:
                 console.say(f"{route['route']}: {route['how']}")
         rows = [
