@@ -12,9 +12,9 @@ from stm32pose.boards.board import load_board
 from stm32pose.config.target_sections import Benchmarking, Tool
 
 
-def routes(backend, found=None, **tool):
-    section = Benchmarking(board="STM32N6570-DK", backend=backend)
-    return choose(section, Tool(**tool), lambda: (found, ["PATH", "$STEDGEAI_CORE_DIR"]))
+def routes(backend, found=None, board="STM32N6570-DK", **tool):
+    section = Benchmarking(board=board, backend=backend)
+    return choose(section, Tool(**tool), load_board(board), lambda: (found, ["PATH", "$STEDGEAI_CORE_DIR"]))
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,23 @@ def test_a_program_that_is_there_never_makes_a_cloud_run():
         assert "cloud" not in [choice.route for choice in routes(["auto"], Path("x"), **tool)]
 
 
+@pytest.mark.parametrize("tool", [{}, {"path_to_stedgeai": "x"}])
+def test_auto_does_not_ask_st_s_program_about_linux(tool):
+    (choice,) = routes(["auto"], Path("/opt/stedgeai"), board="STM32MP257F-EV1", **tool)
+    assert choice.route == "estimate"
+    assert "Linux" in choice.why
+    assert routes(["auto"], board="STM32MP257F-EV1", on_cloud=True)[0].route == "cloud"
+
+
 def test_what_is_named_is_taken_whatever_is_there():
     def find():
         raise AssertionError("nobody asked for auto")
 
-    section = Benchmarking(board="B", backend=["stedgeai", "cloud"])
-    assert [choice.route for choice in choose(section, Tool(), find)] == ["stedgeai", "cloud", "estimate"]
-    assert [choice.route for choice in choose(section.model_copy(update={"backend": ["estimate"]}), Tool(), find)] == [
-        "estimate"
-    ]
+    section, board = Benchmarking(board="B", backend=["stedgeai", "cloud"]), load_board("STM32N6570-DK")
+    assert [choice.route for choice in choose(section, Tool(), board, find)] == ["stedgeai", "cloud", "estimate"]
+    assert [
+        choice.route for choice in choose(section.model_copy(update={"backend": ["estimate"]}), Tool(), board, find)
+    ] == ["estimate"]
 
 
 def test_an_estimate_in_the_common_form():

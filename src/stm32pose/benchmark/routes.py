@@ -21,7 +21,9 @@ class Choice:
     why: str
 
 
-def choose(section: Benchmarking, tool: Tool, find: Callable[[], tuple[object | None, list[str]]]) -> list[Choice]:
+def choose(
+    section: Benchmarking, tool: Tool, board: Board, find: Callable[[], tuple[object | None, list[str]]]
+) -> list[Choice]:
     """The routes of a benchmark, the one whose figures count first; the estimate is always among them.
 
     `auto` never uploads a model that nobody asked to upload: the cloud is taken with `tools.stedgeai.on_cloud` alone.
@@ -29,12 +31,13 @@ def choose(section: Benchmarking, tool: Tool, find: Callable[[], tuple[object | 
     Args:
         section: `benchmarking`, with the routes asked for.
         tool: `tools.stedgeai`.
+        board: where the network is to run.
         find: looks for ST's program: (its path or None, where it was looked for). Called for `auto` alone.
     """
     chosen: list[Choice] = []
     for backend in section.backends:
         if backend == "auto":
-            chosen.append(_auto(tool, find))
+            chosen.append(_auto(tool, board, find))
         elif backend != "emulate":  # config/built.py refuses it until there is one
             chosen.append(Choice(backend, f"asked for by benchmarking.backend: {backend}"))
     chosen.append(Choice("estimate", "always given beside the others: it needs neither account nor board"))
@@ -44,9 +47,13 @@ def choose(section: Benchmarking, tool: Tool, find: Callable[[], tuple[object | 
     return list(seen.values())
 
 
-def _auto(tool: Tool, find: Callable[[], tuple[object | None, list[str]]]) -> Choice:
+def _auto(tool: Tool, board: Board, find: Callable[[], tuple[object | None, list[str]]]) -> Choice:
     if tool.on_cloud:
         return Choice("cloud", "auto: tools.stedgeai.on_cloud is True")
+    if board.kind == "mpu":
+        return Choice(
+            "estimate", "auto: tools.stedgeai.on_cloud is False and ST's program tells nothing of Linux boards"
+        )
     if tool.path_to_stedgeai and not is_placeholder(Path(tool.path_to_stedgeai)):
         return Choice("stedgeai", f"auto: tools.stedgeai.path_to_stedgeai names {tool.path_to_stedgeai}")
     found, tried = find()

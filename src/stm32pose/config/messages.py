@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,13 +94,24 @@ def unknown_key(path: KeyPath) -> str:
     if section is None:
         return "unknown key"
     known = list(section.model_fields)
-    homes = [
-        f"{name}.{path[-1]}"
-        for name in Config.model_fields
-        if (other := section_at(Config, (name,))) is not None and path[-1] in other.model_fields
-    ]
+    letters = {name.replace("_", "").lower(): name for name in known}
+    if (spelt := letters.get(str(path[-1]).replace("_", "").lower())) is not None:
+        return f"unknown key; did you mean '{spelt}'?"
+    homes = list(_homes(path[-1], ()))
     near = f"; it belongs to {' or '.join(homes)}" if homes else did_you_mean(path[-1], known)
     return f"unknown key{near or '; known here: ' + ', '.join(known)}"
+
+
+def _homes(key: Any, path: tuple[str, ...]) -> Iterator[str]:
+    """Every place below `path` whose section knows `key`."""
+    section = section_at(Config, path) if path else Config
+    for name in section.model_fields if section else ():
+        inner = (*path, name)
+        other = section_at(Config, inner)
+        if other is not None:
+            if key in other.model_fields:
+                yield ".".join((*inner, str(key)))
+            yield from _homes(key, inner)
 
 
 def _wrong_value(error: ErrorDetails, kind: str, path: KeyPath, mapping: Mapping[str, Any]) -> str:

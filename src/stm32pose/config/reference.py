@@ -70,9 +70,9 @@ def _comment(field: FieldInfo, path: tuple[str, ...], inner: type[Section] | Non
     older = [dotted(old) for old, new in (*MOVES.items(), *ON_TARGET_MOVES.items()) if new == path]
     if older:
         parts.append(f"(3.x: {', '.join(older)})")
-    later = [str(value) for row in NOT_BUILT if row.key == dotted(path) for value in row.values]
-    if later:
-        parts.append(f"(not built yet: {', '.join(dict.fromkeys(later))})")
+    for row in NOT_BUILT:
+        if row.key == dotted(path):
+            parts.append(f"(not built yet to {', '.join(row.steps)}: {', '.join(str(value) for value in row.values)})")
     yield from (f"# {line}" for line in textwrap.wrap(" ".join(part for part in parts if part), WIDTH))
 
 

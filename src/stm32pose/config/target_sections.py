@@ -173,6 +173,8 @@ class Benchmarking(Section):
     `auto` takes the best there is and says why. A route that is named and fails is an error."""
     boards: list[str] | None = None
     """Boards of the comparison table; absent: every board known."""
+    validate_code: bool = False
+    """Also have ST's program compare the code it generates with the model (backend stedgeai; the cloud always does)."""
 
     @property
     def backends(self) -> tuple[Backend, ...]:

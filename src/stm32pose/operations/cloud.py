@@ -17,13 +17,20 @@ log = logging.getLogger(__name__)
 
 def needs_cloud(config: Config) -> bool:
     """Whether a step of the run goes to the Developer Cloud. ConfigError: the board of the deployment is not known."""
-    asked = config.tools.stedgeai.on_cloud
-    if "benchmark" in config.steps and config.benchmarking is not None:
-        routes = config.benchmarking.backends
-        if "cloud" in routes or ("auto" in routes and asked):
-            return True
+    return benchmarks_on_cloud(config) or _deploys_by_cloud(config)
+
+
+def benchmarks_on_cloud(config: Config) -> bool:
+    """Whether the cloud is among the routes of a benchmark."""
+    if "benchmark" not in config.steps or config.benchmarking is None:
+        return False
+    routes = config.benchmarking.backends
+    return "cloud" in routes or ("auto" in routes and config.tools.stedgeai.on_cloud)
+
+
+def _deploys_by_cloud(config: Config) -> bool:
     section = config.deployment
-    if "deploy" not in config.steps or section is None or section.dry_run or not asked:
+    if "deploy" not in config.steps or section is None or section.dry_run or not config.tools.stedgeai.on_cloud:
         return False
     from stm32pose.deployment.service import board_of, uses_cloud
 
@@ -47,6 +54,6 @@ def cloud_session(config: Config) -> Iterator[CloudClient | None]:
 
     with connect(ask=interactive_credentials, progress=log.info) as client:
         client.version(config.tools.stedgeai.version)
-        if "benchmark" in config.steps and config.benchmarking is not None:
+        if benchmarks_on_cloud(config) and config.benchmarking is not None:
             find_board(client.boards(), load_board(config.benchmarking.board))
         yield client
