@@ -313,3 +313,9 @@ def test_synthesize_and_its_errors(tmp_path: Path, capsys: pytest.CaptureFixture
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 3
     assert "WIDTHxHEIGHT" in errors[1]
+
+
+def test_run_of_a_file_that_is_no_configuration(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("a: b\n")
+    assert main(["run", str(tmp_path / "notes.txt")]) == 2
+    assert capsys.readouterr().err.strip().endswith("notes.txt: a configuration file ends in .yaml")

@@ -29,6 +29,9 @@ def _run(arguments: Sequence[str], folders: list[Path]) -> int:
     try:
         position = _file_position(arguments)
         path = Path.cwd() / Path(arguments[position]).expanduser()
+        if path.is_file() and path.suffix != ".yaml":
+            # Hydra would look for FILE.txt.yaml.
+            raise ConfigError(f"{arguments[position]}: a configuration file ends in .yaml")
         rest = [*arguments[:position], *arguments[position + 1 :]]
         command = ["--config-path", str(path.parent), "--config-name", path.name, *rest]
         if not any("hydra.job.name=" in part for part in rest):
