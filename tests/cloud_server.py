@@ -17,17 +17,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import cloud_replies as replies
-from cloud_code import KEYS, wrong_code
+from cloud_code import KEYS, MCU_KEYS, wrong_code, wrong_mcu, wrong_mpu
 from cloud_faults import Fault, Faults
 from cloud_sign_in import Answer, SignIn
 
 USER, PASSWORD = "ada@example.com", "right-horse-battery"
 STATES = ("waiting_for_build", "in_queue", "building", "flashing", "validation")
-MCU_KEYS = {
-    "verbosity", "allocateInputs", "allocateOutputs", "series", "splitWeights", "noCFiles", "useCloud",
-    "includeLibraryForIde", "optimization", "target", "stNeuralArt", "atonnOptions", "hsp", "fromModel", "mpool",
-    "version", "model", "valinput", "valoutput", "statsType",
-}  # fmt: skip
 ROUTES = (
     ("GET", r"/assets/versions\.json", "versions"),
     ("GET", r"/sso/as/authorization\.oauth2", "authorize"),
@@ -314,7 +309,7 @@ class _Handler(SignIn, BaseHTTPRequestHandler):
         name = names[board]
         if bool(mpu) != ("MP" in name):
             return self._bad("submit: wrong route for this board")
-        wrong = self._wrong_mpu(content) if mpu else self._wrong_mcu(content, name)
+        wrong = wrong_mpu(content) if mpu else wrong_mcu(content, name)
         if wrong:
             return self._bad(f"submit: {wrong}")
         answer = (
@@ -323,24 +318,6 @@ class _Handler(SignIn, BaseHTTPRequestHandler):
             else replies.mcu_benchmark(size, name, content["version"], self.cloud.form)
         )
         return Answer({"benchmarkId": self._new_job(answer), "model": content["model"], "args": content})
-
-    def _wrong_mpu(self, content: dict[str, Any]) -> str:
-        if set(content) != {"engine", "nbCores", "version", "model"}:
-            return f"fields {sorted(content)}"
-        if content["engine"] not in ("cpu", "hw_accelerator") or not isinstance(content["nbCores"], int):
-            return "engine or nbCores"
-        return ""
-
-    def _wrong_mcu(self, content: dict[str, Any], board: str) -> str:
-        if unknown := set(content) - MCU_KEYS:
-            return f"unknown fields {sorted(unknown)}"
-        if "N6" in board:
-            fine = content.get("target") == "stm32n6" and content.get("stNeuralArt") == "default"
-            fine = fine and content.get("atonnOptions") == {"enable-epoch-controller": True}
-            return "" if fine and "optimization" not in content else "options for the N6"
-        if "U3C5" in board and (content.get("target") != "stm32u3" or not isinstance(content.get("hsp"), int)):
-            return "options for the U3C5"
-        return "" if content.get("optimization") in ("balanced", "time", "ram") else "optimization"
 
     def _new_job(self, answer: dict[str, Any]) -> str:
         name = secrets.token_hex(6)

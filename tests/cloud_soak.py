@@ -48,6 +48,7 @@ class Report:
 
     requests: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    started: int = 0
     completed: int = 0
     wrong: int = 0
     failed: Counter[str] = field(default_factory=Counter)
@@ -61,16 +62,19 @@ class Report:
     files_left: int = 0
     files_named: int = 0
     jobs_left: int = 0
+    recovered: bool = False
     complaints: list[str] = field(default_factory=list)
     example: dict[str, str] = field(default_factory=dict)
 
     @property
     def fine(self) -> bool:
-        """No hang, no leak, no secret, no error without a name, no wrong figure."""
+        """No hang, no leak, no secret, no error without a name, no wrong figure, none lost, and well afterwards."""
         # Fewer: what tests before this one left to end by itself.
         same = not _more(self.after, self.before)
         bound = TIMEOUT_S + TIMING.answer_s
         clean = not (self.unexpected or self.wrong or self.secrets_seen or self.complaints)
+        told = self.started == self.completed + self.failed.total() + len(self.unexpected)
+        clean = clean and told and self.recovered
         return clean and same and self.slowest_s < bound and self.files_left <= self.files_named
 
     def lines(self) -> list[str]:
@@ -80,7 +84,8 @@ class Report:
             f"requests: {self.requests} in {self.seconds:.1f} s",
             f"faults: {self.faults.total()} ({100 * self.faults.total() / max(1, self.requests):.1f} %): "
             + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items())),
-            f"benchmarks completed: {self.completed} (wrong figures: {self.wrong}), failed: {self.failed.total()}",
+            f"benchmarks started: {self.started}, completed: {self.completed} (wrong figures: {self.wrong}), "
+            f"failed: {self.failed.total()}",
             f"failed by error: {failed}",
             *(f"  {name}: {text}" for name, text in sorted(self.example.items())),
             f"errors without a class of their own: {len(self.unexpected)} {self.unexpected[:3]}",
@@ -88,6 +93,7 @@ class Report:
             f"before: {self.before}; after: {self.after}",
             f"files left on the server: {self.files_left} (the log names {self.files_named}); "
             f"jobs whose submission was not answered: {self.jobs_left}",
+            f"a benchmark after the faults: {'completed' if self.recovered else 'FAILED'}",
             f"token in logs: {'YES' if self.secrets_seen else 'no'} ({self.secrets} secrets looked for)",
             f"requests the server finds wrong: {self.complaints[:3] or 'none'}",
             f"verdict: {'fine' if self.fine else 'NOT FINE'}",
@@ -124,6 +130,8 @@ def soak(requests: int, rate: float, seed: int, threads: int, folder: Path) -> R
                 worker.join()
             report.requests = server.requests.total()
             report.faults = server.faults.injected
+            server.faults.at_random(0.0, seed)
+            report.recovered = _recovers(folder)
             report.files_left = sum(len(files) for kind, files in server.stored.items() if kind != "generated")
             report.jobs_left = len(server.running)
             report.complaints = server.complaints
@@ -154,6 +162,8 @@ def _work(server: CloudServer, requests: int, folder: Path, number: int, report:
         model.write_bytes(bytes(size))
         board = load_board(BOARDS[turn % len(BOARDS)])
         started = time.monotonic()
+        with lock:
+            report.started += 1
         try:
             if client is None:
                 client = connect(timing=TIMING)
@@ -180,6 +190,17 @@ def _work(server: CloudServer, requests: int, folder: Path, number: int, report:
             client = None
     if client is not None:
         client.close()
+
+
+def _recovers(folder: Path) -> bool:
+    """Whether a benchmark completes, with whatever token the faults have left."""
+    model = folder / "after.tflite"
+    model.write_bytes(bytes(1234))
+    try:
+        with connect(timing=TIMING) as client:
+            return client.benchmark(model, load_board(BOARDS[0]), timeout_s=TIMEOUT_S).latency_ms == 1.234
+    except CloudError:
+        return False
 
 
 def _open_things() -> dict[str, int]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from stm32pose.drawing import draw_pose, fit_into, mosaic
+from stm32pose.drawing import draw_pose, fit_into, fit_text, mosaic
 from stm32pose.skeletons.skeleton import load_skeleton
 
 
@@ -46,3 +47,22 @@ def test_fit_into_keeps_the_aspect(size):
     rows, columns = np.nonzero(tile[..., 0] == 255)
     assert np.ptp(rows) + 1 == pytest.approx(60 * min(1, size[0] / size[1]), abs=1)
     assert np.ptp(columns) + 1 == pytest.approx(60 * min(1, size[1] / size[0]), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "starts", "ends"),
+    [
+        ("float", 232, "float", "float"),
+        ("int8 yolov8n_256_quant_pc_uf_pose_coco-st", 232, "int8 yol", "pose_coco-st"),
+        ("int8 " + 90 * "x" + "_small_v2", 232, "int8 xxx..", "xx_small_v2"),
+        ("OKS 0.52  " + 60 * "9" + "123.jpg", 120, "OKS 0.52..", "9123.jpg"),
+        ("int8 name", 3, "int8 nam..", "e"),
+    ],
+)
+def test_a_long_caption_keeps_its_ends(text, width, starts, ends):
+    shown, scale = fit_text(text, width)
+    assert shown.startswith(starts)
+    assert shown.endswith(ends)
+    assert 0.3 <= scale <= 0.4
+    if width > 100:
+        assert cv2.getTextSize(shown, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0] <= width

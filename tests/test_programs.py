@@ -83,6 +83,19 @@ def test_a_configuration_cannot_choose_another_program(tmp_path):
         need_program("STM32CubeIDE", str(make(tmp_path / "bash")), where="tools.path_to_cubeIDE")
 
 
+@pytest.mark.parametrize(
+    "name", ["stedgeai_anything.sh", "stedgeai.sh", "stedgeai.py", "stedgeai2", "stedgeai-wrapper.exe", "my_stedgeai"]
+)
+def test_a_name_that_only_looks_like_the_programs_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match=rf"^{WHERE}: got .*{name}; the file must be called stedgeai"):
+        need_program("stedgeai", str(make(tmp_path / name)), where=WHERE)
+
+
+@pytest.mark.parametrize("name", ["stedgeai", "stedgeai.exe", "stedgeai.bat", "STEDGEAI.CMD"])
+def test_the_programs_own_names(tmp_path, name):
+    assert need_program("stedgeai", str(make(tmp_path / name)), where=WHERE) == tmp_path / name
+
+
 def test_programs_inside_cube_ide(tmp_path, monkeypatch):
     ide = make(tmp_path / "ide/stm32cubeide")
     externals = "plugins/com.st.stm32cube.ide.mcu.externaltools"

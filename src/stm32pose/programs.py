@@ -14,6 +14,7 @@ from stm32pose.errors import ConfigError, did_you_mean
 
 CUBE_IDE = "STM32CubeIDE"
 PLUGIN = "plugins/com.st.stm32cube.ide.mcu.externaltools."
+SUFFIXES = (".exe", ".bat", ".cmd")
 
 
 @dataclass(frozen=True)
@@ -173,13 +174,20 @@ def need_program(name: str, given: str | None = None, *, where: str, cube_ide: P
 
 
 def check_name(name: str, given: Path, *, where: str) -> None:
-    """ConfigError: `given`, a file or a name on PATH, is not called as the program is (any suffix, any case)."""
+    """ConfigError: `given`, a file or a name on PATH, is not called as the program is."""
     files = PROGRAMS[name].files
     missing = len(given.parts) > 1 and not given.exists()  # `find_program` will say so
-    if given.is_dir() or missing or given.name.lower().startswith(tuple(file.lower() for file in files)):
+    if given.is_dir() or missing or is_called(name, given):
         return
     near = did_you_mean(given.stem, files)
     raise ConfigError(f"{where}: got {given}; the file must be called {' or '.join(dict.fromkeys(files))}{near}")
+
+
+def is_called(name: str, given: Path) -> bool:
+    """Whether a file has the program's very name, in any case and with one of `SUFFIXES` or none."""
+    file = given.name.lower()
+    stem = next((file.removesuffix(suffix) for suffix in SUFFIXES if file.endswith(suffix)), file)
+    return stem in [known.lower() for known in PROGRAMS[name].files]
 
 
 def is_placeholder(given: Path) -> bool:

@@ -156,6 +156,46 @@ def test_what_the_firmware_cannot_run(model, message):
         app_config(model(), STYLE_4)
 
 
+@pytest.fixture(scope="module")
+def float_borders(tmp_path_factory) -> Path:
+    """A .tflite of float input and output that computes in int8, calibrated on pixels in [-1, 1]."""
+    keras = pytest.importorskip("keras")
+    import numpy as np
+
+    from stm32pose.config.target_sections import Quantization
+    from stm32pose.quantization.calibration import fake_images
+    from stm32pose.quantization.tflite import quantize_tflite
+
+    image = keras.Input((96, 128, 3))
+    model = keras.Model(image, keras.layers.Conv2D(17, 3, strides=4, padding="same", activation="sigmoid")(image))
+    types = {"quantization_input_type": "float", "quantization_output_type": "float"}
+    path = tmp_path_factory.mktemp("float") / "float_borders.tflite"
+    quantize_tflite(
+        model,
+        [np.ascontiguousarray(fake_images((96, 128, 3), count=4))],
+        section=Quantization.model_validate(types),
+        destination=path,
+        rescaling=(1 / 127.5, -1.0),
+        metadata={},
+    )
+    return path
+
+
+@pytest.mark.parametrize(("scale", "offset", "suits"), [(1 / 127.5, -1, True), (1, 0, False), (1 / 255, 0, False)])
+def test_pixels_are_checked_behind_a_float_input(float_borders, scale, offset, suits):
+    """The firmware feeds bytes, whatever the file's own input is: the QUANTIZE behind it tells what they mean."""
+    given = {
+        "path": float_borders,
+        "input": TensorInfo("in", (96, 128, 3), "float32"),
+        "preprocessing": Preprocessing.model_validate({"rescaling": {"scale": scale, "offset": offset}}),
+    }
+    if suits:
+        assert "AI_POSE_PP_CONF_THRESHOLD" in app_config(heatmap_model(**given), STYLE_4)
+        return
+    with pytest.raises(ConfigError, match=r"levels beside its value in float_borders\.tflite"):
+        app_config(heatmap_model(**given), STYLE_4)
+
+
 @pytest.mark.parametrize("style", list(STYLES))
 def test_the_projects_own_header_tells_the_style(tmp_path, style):
     """What we wrote in one style is recognised as that style."""

@@ -142,6 +142,39 @@ def test_a_dry_run_leaves_the_project_alone(tools, make_job, tmp_path):
     assert list(project.iterdir()) == []
 
 
+def test_a_dry_run_tells_what_the_real_run_refuses(tools, make_job, tmp_path):
+    gone = tmp_path / "gone"
+    job = make_job(*H7, c_project_path=str(gone), dry_run=True)
+    deploy_mcu(job)
+    assert f"deployment.c_project_path: {gone} does not exist; without deployment.dry_run this would stop" in job.notes
+    with pytest.raises(ConfigError, match=r"c_project_path: .*gone is no folder"):
+        deploy_mcu(make_job(*H7, c_project_path=str(gone)))
+    job = make_job(*H7, dry_run=True)
+    deploy_mcu(job)
+    assert not any("would stop" in note for note in job.notes)
+    tools.remove("stedgeai", "make")
+    job = make_job(*H7, dry_run=True)
+    deploy_mcu(job)
+    told = [note for note in job.notes if note.startswith("without deployment.dry_run this would stop: ")]
+    assert ["stedgeai is not found" in told[0], "make is not found" in told[1]] == [True, True]
+    assert tools.journal == []
+
+
+def test_a_runtime_that_lacks_the_core_is_told(tools, make_job, tmp_path):
+    program = installed(tools, tmp_path)
+    (tmp_path / "STEdgeAI/Middlewares/ST/AI/Lib/GCC/ARMCortexM7/NetworkRuntime_ARMCortexM7.a").unlink()
+    project = tmp_path / "project"
+    project.mkdir()
+    job = make_job(*H7, c_project_path=str(project), stedgeai={"path_to_stedgeai": str(program)})
+    deploy_mcu(job)
+    assert any("no runtime library for the Cortex-M7 of STM32H747I-DISCO" in note for note in job.notes)
+    job = make_job(
+        "STM32U5", "B-U585I-IOT02A", c_project_path=str(project), stedgeai={"path_to_stedgeai": str(program)}
+    )
+    deploy_mcu(job)
+    assert not any("no runtime library" in note for note in job.notes)
+
+
 def test_without_sts_program(tools, make_job):
     tools.remove("stedgeai")
     job = make_job(*H7)

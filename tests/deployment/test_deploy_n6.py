@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stm32pose.deployment.n6 import deploy_n6
 from stm32pose.errors import ConfigError, UserError
+from stm32pose.inference.tensors import TensorInfo
 
 BOARD = "STM32N6570-DK"
 NAME = f"{BOARD}_GettingStarted_PoseEstimation"
@@ -286,6 +288,18 @@ def test_the_loader_is_looked_for(tools, make_job, project):
         UserError, match=r"MX66UW1G45G_STM32N6570-DK\.stldr does not exist: STM32CubeProgrammer is older"
     ):
         deploy_n6(make_job("STM32N6", BOARD, c_project_path=str(project)))
+
+
+def test_a_float_input_that_tells_nothing_is_noted(make_job, project):
+    """Nothing in the file says what a camera byte becomes: the note does."""
+    job = make_job("STM32N6", BOARD, c_project_path=str(project), dry_run=True)
+    deploy_n6(job)
+    assert not any("NOT checked" in note for note in job.notes)
+    job = make_job("STM32N6", BOARD, c_project_path=str(project), dry_run=True)
+    job.model.path.unlink()
+    job.model = replace(job.model, input=TensorInfo("in", job.model.input.shape, "float32"))
+    deploy_n6(job)
+    assert any(note.startswith("NOT checked: what ") for note in job.notes)
 
 
 def test_a_wrong_core_is_said_before_the_build(tools, make_job, project):

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 
 from stm32pose.commands.validate import check_file
 from stm32pose.config.schema import Config
+from stm32pose.config.target_sections import Deployment
 from stm32pose.deployment.app_config import STYLE_4, app_config
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.operations.artifacts import Artifacts
@@ -189,8 +190,14 @@ def test_a_failure_is_in_the_report(tools, tmp_path):
     ],
 )
 def test_what_is_refused(tmp_path, given, message):
+    """Before the step by `check_steps`, and by the step itself."""
     model = quantized_onnx(tmp_path / "net.onnx")
-    config = configured(tmp_path, model, scale="1/255", **given)
+    with pytest.raises(ConfigError, match=message):
+        configured(tmp_path, model, scale="1/255", **given)
+    fine = configured(tmp_path, model, scale="1/255")
+    assert fine.deployment is not None
+    section = Deployment.model_validate({**fine.deployment.model_dump(), **given})
+    config = fine.model_copy(update={"deployment": section})
     run = Run(config, tmp_path / "run")
     with pytest.raises(ConfigError, match=message):
         run_step(config, run, Artifacts(models=(model,)))
@@ -199,7 +206,9 @@ def test_what_is_refused(tmp_path, given, message):
 def test_a_float_keras_model(tmp_path):
     model = tmp_path / "net.keras"
     model.write_bytes(b"")
-    config = configured(tmp_path, model)
+    with pytest.raises(ConfigError, match=r"quantize it first .operation_mode: chain_qd"):
+        configured(tmp_path, model)
+    config = configured(tmp_path, quantized_onnx(tmp_path / "net.onnx"))
     with pytest.raises(ConfigError, match=r"quantize it first .operation_mode: chain_qd"):
         run_step(config, Run(config, tmp_path / "run"), Artifacts(models=(model,)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import replace
@@ -69,6 +70,32 @@ def test_models_differ(developer_cloud, log_in, model, tmp_path):
     assert client.benchmark(model, N6).weights_bytes == model.stat().st_size
     assert client.benchmark(other, N6).weights_bytes == 777
     assert "optimization" not in developer_cloud.sent["submit"]
+
+
+def test_the_profile_of_an_n6_is_sent_and_named(developer_cloud, log_in, model, tmp_path):
+    file = tmp_path / "user_neuralart.json"
+    (tmp_path / "my.mpool").write_text('{"memory": {"mempools": []}}')
+    profile = {"memory_pool": "./my.mpool", "options": "-O3 --Os --Oalt-sched"}
+    file.write_text(json.dumps({"Profiles": {"fast": profile}}))
+    client = log_in()
+    plain = client.benchmark(model, N6)
+    assert developer_cloud.sent["submit"]["stNeuralArt"] == "default"
+    assert "Neural-ART profile default" in plain.note
+    figures = client.benchmark(model, N6, neural_art=f"fast@{file}")
+    sent = developer_cloud.sent["submit"]
+    assert sent["extraCommandLineArguments"] == "-O3 --atonnOptions.Os --atonnOptions.Oalt-sched"
+    assert sent["mpool"] == {"memory": {"mempools": []}}
+    assert "atonnOptions" not in sent
+    assert "Neural-ART profile fast of user_neuralart.json" in figures.note
+    assert "profile_O2" in client.benchmark(model, N6, neural_art="profile_O2").note
+    assert developer_cloud.sent["submit"]["stNeuralArt"] == "profile_O2"
+    before = developer_cloud.requests["upload"]
+    with pytest.raises(UserError, match="got no profile 'fats'; there: fast; did you mean 'fast'"):
+        client.benchmark(model, N6, neural_art=f"fats@{file}")
+    assert developer_cloud.requests["upload"] == before
+    assert "Neural-ART" not in client.benchmark(model, H7, neural_art="profile_O2").note
+    assert "stNeuralArt" not in developer_cloud.sent["submit"]
+    assert not developer_cloud.complaints
 
 
 def test_board_with_hsp(developer_cloud, log_in, model):

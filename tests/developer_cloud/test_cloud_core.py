@@ -132,6 +132,26 @@ def test_archive_that_is_none_or_a_bomb(developer_cloud, log_in, model, tmp_path
         log_in().generate(model, output=tmp_path / "code")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("damage", ["content", "method", "cut"])
+def test_archive_with_a_damaged_entry(tmp_path, method, damage):
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", method) as content:
+        content.writestr("network.c", bytes(range(256)) * 64)
+    data = bytearray(archive.read_bytes())
+    central = data.rindex(b"PK\x01\x02")
+    if damage == "content":
+        data[50 : central - 8] = b"\xa5" * (central - 58)
+    elif damage == "method":
+        data[8:10] = data[central + 10 : central + 12] = (77).to_bytes(2, "little")
+    else:
+        data = data[: central // 2] + data[central:]
+    archive.write_bytes(data)
+    with pytest.raises(ServerBroken, match="damaged archive"):
+        unpack(archive, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("network.c"))
+
+
 @pytest.mark.parametrize(
     ("action", "error"), [("analyze", AnalyzeFailed), ("validate", ValidateFailed), ("generate", GenerateFailed)]
 )

@@ -88,17 +88,68 @@ def test_token_that_expires_in_the_middle_is_refreshed(developer_cloud, log_in):
     assert developer_cloud.requests["refresh"] == 1
 
 
-def test_environment_logs_in_again_in_the_middle_but_nobody_is_asked_twice(developer_cloud, log_in, monkeypatch):
+def test_what_was_typed_logs_in_again_in_the_middle_and_nobody_is_asked_twice(developer_cloud, log_in):
     person = Person(PAIR, PAIR)
+    client = log_in(ask=person)
+    developer_cloud.revoke_tokens(refresh=True)
+    assert client.boards()
+    assert person.asked == 1
+    assert developer_cloud.requests["login"] == 2
+    developer_cloud.users[USER] = "changed meanwhile"
+    developer_cloud.revoke_tokens(refresh=True)
+    with pytest.raises(WrongCredentials):
+        client.boards()
+    assert person.asked == 1
+    assert developer_cloud.wrong[USER] == 1
+
+
+def test_the_pair_that_was_accepted_comes_before_a_wrong_one_of_the_environment(developer_cloud, log_in, monkeypatch):
+    monkeypatch.setenv("STM32AI_USERNAME", USER)
+    monkeypatch.setenv("STM32AI_PASSWORD", "wrong in the environment")
+    client = log_in(ask=Person(PAIR))
+    developer_cloud.revoke_tokens(refresh=True)
+    assert client.boards()
+    assert developer_cloud.wrong[USER] == 1
+
+
+def test_a_stored_token_that_dies_in_the_middle_asks_nobody(developer_cloud, log_in, monkeypatch):
+    log_in()
+    person = Person(PAIR)
     client = log_in(ask=person)
     developer_cloud.revoke_tokens(refresh=True)
     with pytest.raises(TokenExpired, match="stm32pose login"):
         client.boards()
-    assert person.asked == 1
+    assert person.asked == 0, "it may be the middle of the night"
     monkeypatch.setenv("STM32AI_USERNAME", USER)
     monkeypatch.setenv("STM32AI_PASSWORD", PASSWORD)
     assert client.boards()
-    assert person.asked == 1
+    assert person.asked == 0
+
+
+def test_a_token_that_cannot_be_kept_serves_this_run(developer_cloud, log_in, monkeypatch, tmp_path, caplog):
+    (tmp_path / "settings").write_text("a file where the folder should be")
+    monkeypatch.setenv("STM32AI_USERNAME", USER)
+    monkeypatch.setenv("STM32AI_PASSWORD", PASSWORD)
+    # As a home that nobody may write to: reading finds nothing, writing fails.
+    monkeypatch.setattr("stm32pose.benchmark.developer_cloud.tokens._read_private", lambda path: None)
+    client = log_in(ask=None)
+    assert "cannot be kept" in caplog.text
+    assert "the token is used for this run alone" in caplog.text
+    assert client.token_place.startswith("this run alone (")
+    developer_cloud.revoke_tokens()
+    assert client.boards(), "refreshed, and not kept either"
+    developer_cloud.revoke_tokens(refresh=True)
+    assert client.boards(), "logged in again"
+    assert (developer_cloud.requests["refresh"], developer_cloud.requests["login"]) == (2, 2)
+
+
+def test_a_store_that_cannot_be_read_does_not_stop_a_refresh(developer_cloud, log_in, monkeypatch, tmp_path):
+    client = log_in()
+    (file,) = tmp_path.rglob("token-*.json")
+    file.chmod(0o644)
+    developer_cloud.revoke_tokens()
+    assert client.boards()
+    assert developer_cloud.requests["refresh"] == 1
 
 
 def test_another_process_was_faster_with_the_refresh_token(developer_cloud, log_in):
@@ -276,10 +327,11 @@ def test_no_secret_in_logs_errors_or_reprs(developer_cloud, log_in, caplog, mode
     developer_cloud.faults.add("upload", status(422))
     with pytest.raises(CloudError) as refused:
         client.upload(model)
+    with_a_token_alone = log_in(ask=None)
     developer_cloud.faults.add("refresh", status(418))
     developer_cloud.revoke_tokens()
     with pytest.raises(TokenExpired) as expired:
-        client.boards()
+        with_a_token_alone.boards()
     developer_cloud.revoke_tokens(refresh=True)
     developer_cloud.faults.add("callback", status(400))
     with pytest.raises(LoginFailed) as failed:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stm32pose.errors import UserError
 from stm32pose.inference.input_range import input_range, own_rescaling
 
 
@@ -62,3 +63,23 @@ def test_a_float_input_tells_nothing(tmp_path: Path):
     assert input_range(path) is None
     assert own_rescaling(path) is None
     assert own_rescaling(tmp_path / "weights.keras") is None
+
+
+def test_the_order_of_axes_hides_nothing(tmp_path: Path):
+    """Channels-last exports turn the image before they quantize it."""
+    import onnx
+    from onnx import helper
+
+    path = quantized_onnx(tmp_path / "a.onnx", 1 / 255, np.array(-128, np.int8))
+    model = onnx.load(path)
+    model.graph.node[0].input[0] = "turned"
+    model.graph.node.insert(0, helper.make_node("Transpose", ["image"], ["turned"], perm=[0, 1, 3, 2]))
+    onnx.save(model, path)
+    assert own_rescaling(path) == pytest.approx((1 / 255, 0))
+
+
+@pytest.mark.parametrize("name", ["broken.onnx", "broken.tflite"])
+def test_a_broken_file_is_named(tmp_path: Path, name: str):
+    (tmp_path / name).write_bytes(b"\x08\x07no model at all")
+    with pytest.raises(UserError, match=rf"{name}: not a"):
+        own_rescaling(tmp_path / name)

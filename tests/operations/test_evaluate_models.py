@@ -16,10 +16,10 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from stm32pose.config.load import load_config
-from stm32pose.errors import ConfigError
+from stm32pose.errors import ConfigError, UserError
 from stm32pose.operations import subjects
 from stm32pose.operations.chain import run_chain
-from stm32pose.operations.subjects import file_safe, unique_labels
+from stm32pose.operations.subjects import file_names, file_safe, unique_labels
 
 SIDE = 64
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,7 +206,9 @@ def test_a_file_of_another_kind_is_one_line(crowd, evaluate, tmp_path: Path):
 def test_a_rescaling_that_the_file_was_not_quantized_for_is_told(crowd, evaluate, tmp_path: Path):
     answer = [yolo_answer(crowd[1], [0.9, 0.6], (120, 160))]
     results = evaluate(onnx_file(tmp_path / "a.onnx", answer, scale=1 / 127.5), "yolo_mpe")
-    assert "the input of a.onnx was quantized for scale 0.00784314, offset -1" in results["log"]
+    warned = "scale 1/255, offset 0, but the input of a.onnx was quantized for scale 1/127.5, offset -1"
+    assert results["log"].count(warned) == 1
+    assert results["log"].count("WARNING") == 1
     results = evaluate(onnx_file(tmp_path / "b.onnx", answer, scale=1 / 255, zero=-128), "yolo_mpe")
     assert "was quantized for" not in results["log"]
     assert "faster_coco_eval" not in results["log"]
@@ -250,6 +252,53 @@ def test_further_files_wait_for_the_last_of_the_runs_own(steps, quantized, now):
 
 def test_labels_become_file_names():
     assert file_safe("int8 b/yolo v8 (2)") == "int8_b_yolo_v8_2"
+    assert file_safe("int8 模型甲") == "int8_模型甲"
+    assert file_safe("()") == "model"
+    assert len(file_safe(200 * "型").encode()) <= 150
+
+
+def test_file_names_are_of_one_model_each():
+    labels = ["int8 a b", "int8 a_b", "int8 A_B", "int8 a_b-2", "int8 模型甲", "int8 模型乙", 99 * "型", 98 * "型"]
+    names = file_names(labels)
+    assert len({name.casefold() for name in names}) == len(labels)
+    assert names[:3] == ["int8_a_b", "int8_a_b-2", "int8_A_B-3"]
+    for count in range(len(labels)):
+        assert file_names(labels[:count]) == names[:count]
+
+
+def test_models_of_alike_names_keep_their_files_and_the_report_is_of_the_runs_own(crowd, evaluate, tmp_path: Path):
+    people = crowd[1]
+    good, far = yolo_answer(people, [0.9, 0.6], (120, 160)), yolo_answer(people + 8, [0.9, 0.6], (120, 160))
+    main = onnx_file(tmp_path / "main.onnx", [good])
+    others = [onnx_file(tmp_path / name, [far]) for name in ("模型甲.onnx", "模型乙.onnx", "a b.onnx", "a_b.onnx")]
+    section = {"models": [str(path) for path in others], "gen_npy_input": True, "gen_npy_output": True}
+    results = evaluate(main, "yolo_mpe", evaluation=section)
+    assert [entry["own"] for entry in results["evaluation"]] == [True, False, False, False, False]
+    folder = results["folder"]
+    assert len(list(folder.glob("per_image_*.json"))) == 5
+    assert len(list((folder / "arrays").glob("npy_outputs_*.npy"))) == 5
+    assert not list((folder / "arrays").glob(".partial*"))
+    arrays = np.load(folder / "arrays" / "npy_outputs_float_main.npy", allow_pickle=False)
+    assert arrays == pytest.approx(np.repeat(good, 3, axis=0), abs=1e-4)
+    inputs = np.load(folder / "arrays" / "npy_inputs_float_main.npy", allow_pickle=False)
+    assert (inputs.shape, inputs.dtype) == ((3, 3, SIDE, SIDE), np.float32)
+    page = (folder / "report.html").read_text()
+    assert page.index("By size of the person (float main)") < page.index("By size of the person (float 模型甲)")
+
+
+def test_every_image_goes_through_the_model_once(crowd, evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from stm32pose.inference.onnx_runner import OnnxRunner
+
+    original, seen = OnnxRunner.predict, []
+
+    def predict(self, images):
+        seen.append(len(images))
+        return original(self, images)
+
+    monkeypatch.setattr(OnnxRunner, "predict", predict)
+    model = onnx_file(tmp_path / "m.onnx", [yolo_answer(crowd[1], [0.9, 0.6], (120, 160))])
+    evaluate(model, "yolo_mpe", evaluation={"gen_npy_input": True, "gen_npy_output": True})
+    assert sum(seen) == 3
 
 
 @pytest.mark.parametrize(
@@ -313,3 +362,60 @@ def test_the_configuration_of_the_page_runs(shared: Path, tmp_path: Path):
     assert movenet["rescaling"] == {"scale": 1, "offset": 0}
     assert yolo["metrics"]["AP"] > movenet["metrics"]["AP"] > 0.02  # one pose an image, several people
     assert (tmp_path / "run" / "figures" / "precision_recall.png").is_file()
+
+
+def test_a_rescaling_that_the_training_had_not_is_told(crowd, evaluate, tmp_path: Path):
+    """A float network takes any numbers: its sidecar alone knows. Of a further file it is taken."""
+    from stm32pose.inference.sidecar import write_sidecar
+
+    model = onnx_file(tmp_path / "net.onnx", [yolo_answer(crowd[1], [0.9, 0.6], (120, 160))])
+    write_sidecar(model, {"rescaling": {"scale": 1 / 127.5, "offset": -1}})
+    results = evaluate(model, "yolo_mpe")
+    warned = "scale 1/255, offset 0, but net.json beside net.onnx says scale 1/127.5, offset -1"
+    assert results["log"].count(warned) == 1
+    other = onnx_file(tmp_path / "other.onnx", [yolo_answer(crowd[1], [0.9, 0.6], (120, 160))])
+    results = evaluate(other, "yolo_mpe", evaluation={"models": [str(model)]})
+    assert "but net.json" not in results["log"]
+    assert results["evaluation"][1]["rescaling"] == {"scale": 1 / 127.5, "offset": -1}
+    write_sidecar(model, {"rescaling": {"scale": 1 / 255, "offset": 0}})
+    assert "WARNING" not in evaluate(model, "yolo_mpe")["log"]
+    write_sidecar(model, {"rescaling": {"scale": "much"}})
+    with pytest.raises(UserError, match=r"net\.json: 'rescaling' is not"):
+        evaluate(model, "yolo_mpe")
+
+
+def test_a_broken_further_file_is_one_line(crowd, evaluate, tmp_path: Path):
+    model = onnx_file(tmp_path / "yolo.onnx", [yolo_answer(crowd[1], [0.9, 0.6], (120, 160))])
+    for name in ("broken.onnx", "broken.tflite"):
+        (tmp_path / name).write_bytes(b"\x08\x07no model at all")
+        with pytest.raises(UserError, match=rf"^evaluation\.models: .*{name}: not a") as caught:
+            evaluate(model, "yolo_mpe", evaluation={"models": [str(tmp_path / name)]})
+        assert "\n" not in str(caught.value)
+
+
+def test_another_kind_is_told_with_a_wrong_rescaling(crowd, shared: Path, evaluate):
+    """Nobody who gave the wrong model_type should have to mend the rescaling first."""
+    model = shared / "models/pose/movenet_singlepose_lightning_192_int8.tflite"
+    with pytest.raises(ConfigError, match=r"use scale 1, offset 0; by its outputs it is of model_type: spe$"):
+        evaluate(model, "heatmaps_spe")
+
+
+def test_labels_say_how_many_bits(crowd, evaluate, tmp_path: Path):
+    answer = [yolo_answer(crowd[1], [0.9, 0.6], (120, 160))]
+    plain = onnx_file(tmp_path / "plain.onnx", answer, scale=1 / 255, zero=-128)
+    wide = onnx.load(onnx_file(tmp_path / "wide.onnx", answer, scale=1 / 65535))
+    for item in wide.graph.initializer:
+        if item.name == "zero":
+            item.CopyFrom(numpy_helper.from_array(np.array(-32768, np.int16), "zero"))
+    wide.opset_import[0].version = 21
+    wide.ir_version = 10
+    for node in wide.graph.node:
+        if node.op_type == "ReduceMean":
+            del node.attribute[:]
+            node.attribute.append(helper.make_attribute("keepdims", 0))
+    onnx.save(wide, tmp_path / "wide.onnx")
+    results = evaluate(plain, "yolo_mpe", evaluation={"models": [str(tmp_path / "wide.onnx")]})
+    assert [(entry["label"], entry["precision"]) for entry in results["evaluation"]] == [
+        ("int8", "int8"),
+        ("int16", "int8"),
+    ]

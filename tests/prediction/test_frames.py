@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -124,6 +126,22 @@ def test_exif_orientation_is_applied(tmp_path: Path):
     picture.save(tmp_path / "turned.jpg", exif=exif)
     (frame,) = read_frames(find_sources(str(tmp_path / "turned.jpg")))
     assert frame.image.shape == (60, 20, 3)
+
+
+def test_libraries_write_nothing_about_what_cannot_be_opened(tmp_path: Path):
+    (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(5000))
+    program = (
+        "from stm32pose.data.frames import find_sources, read_frames\n"
+        "from stm32pose.errors import UserError\n"
+        "print([item.reason for item in read_frames(find_sources('broken.mp4'))])\n"
+        "try:\n    list(read_frames(find_sources('camera:63')))\n"
+        "except UserError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.stderr == ""
+    first, second = done.stdout.splitlines()
+    assert "cannot be opened" in first
+    assert second.startswith("camera:63: the camera cannot be opened")
 
 
 def test_reading_ahead_keeps_order_and_is_bounded():

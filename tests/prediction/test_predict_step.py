@@ -160,6 +160,7 @@ def several(tmp_path_factory: pytest.TempPathFactory, model: Path, skeleton: Pat
 def test_counts_and_what_failed(several):
     folder, _, entry = several
     assert (entry["images"], entry["poses"], entry["images_without_pose"]) == (8, 8, 0)
+    assert entry["ended"] == "all other images were predicted"
     (failed,) = entry["failed"]
     assert failed["file"] == str(folder / "two" / "broken.jpg")
     assert "cut off" in failed["reason"]
@@ -268,6 +269,7 @@ def test_nothing_readable_fails(tmp_path: Path, model, skeleton):
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"dataset.prediction_path: none of 1 files can be read; the first: .*a.png"):
         predict(make_config(model, str(tmp_path / "a.png"), skeleton), tmp_path / "run")
+    assert not (tmp_path / "run" / "predictions").exists()
 
 
 def test_second_prediction_of_a_chain_keeps_the_first(tmp_path: Path, model, skeleton):

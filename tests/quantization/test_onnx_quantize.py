@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +27,7 @@ from stm32pose.inference.sidecar import read_sidecar  # noqa: E402
 from stm32pose.quantization.onnx_model import load_float, quantize_onnx, quantized_name  # noqa: E402
 from stm32pose.quantization.onnx_qdq import to_qdq  # noqa: E402
 from stm32pose.quantization.onnx_ranges import activation_ranges  # noqa: E402
-from stm32pose.quantization.onnx_recipe import make_recipe  # noqa: E402
+from stm32pose.quantization.onnx_recipe import _near, check_quantization, make_recipe  # noqa: E402
 from stm32pose.quantization.parity import Reference  # noqa: E402
 from stm32pose.quantization.result import QuantizedModel  # noqa: E402
 
@@ -447,3 +449,118 @@ def test_one_batch_in_memory_at_a_time(tiny: Path, tmp_path: Path) -> None:
 def test_names_of_files() -> None:
     assert quantized_name("best_model", section()) == "best_model_quant_qdq_pc.onnx"
     assert quantized_name("a", section(granularity="per_tensor")) == "a_quant_qdq_pt.onnx"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"CalibTensorRangeSymmetric": True},
+        {"activations_tensor_override": [["b", {"rmin": -8.0, "rmax": 8.0}]]},
+    ],
+)
+def test_ranges_of_others_do_not_cost_the_relu(tiny: Path, tmp_path: Path, options: dict) -> None:
+    """ONNX Runtime drops a ReLU and leaves the cutting to the range, which here lets negatives pass."""
+    done = quantize(tiny, tmp_path, onnx_extra_options=options)
+    assert len(made.nodes(onnx.load(done.path), "Relu")) == 1
+    assert done.parity["outputs"][0]["sqnr_db"] > 20
+
+
+def test_an_override_of_weights_alone_keeps_the_plain_graph(tiny: Path, tmp_path: Path) -> None:
+    options = {"weights_tensor_override": [["second_w", {"quant_type": "Int4", "axis": 0}]]}
+    assert not made.nodes(graph_of(tiny, tmp_path, onnx_extra_options=options), "Relu")
+
+
+@pytest.mark.parametrize(
+    ("border", "kind", "name"),
+    [("output", "INT64", "int64"), ("output", "FLOAT16", "float16"), ("input", "FLOAT16", "float16")],
+)
+def test_other_types_than_float32_at_the_borders(tmp_path: Path, border: str, kind: str, name: str) -> None:
+    """Refused by name; without it a KeyError came after the calibration."""
+    helper = onnx.helper
+    number = onnx.TensorProto.DataType.Value(kind)
+    path = made.two_convolutions(tmp_path / "cast.onnx")
+    model = onnx.load(path)
+    if border == "output":
+        model.graph.node[-1].output[0] = "before"
+        model.graph.node.append(
+            helper.make_node("Cast", ["before"], ["maps"], to=onnx.TensorProto.DataType.Value(kind))
+        )
+    else:
+        model.graph.node[0].input[0] = "real"
+        model.graph.node.insert(0, helper.make_node("Cast", ["image"], ["real"], to=onnx.TensorProto.FLOAT))
+    value = getattr(model.graph, border)[0]
+    value.type.tensor_type.elem_type = number
+    onnx.save(model, path)
+    (tmp_path / "out").mkdir()
+    refused(path, tmp_path / "out", f"its {border} '{value.name}' is {name}; quantization takes float32")
+
+
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        ({}, "int8"),
+        ({"onnx_quant_parameters": {"weightType": "Int4"}}, "int8 w4"),
+        ({"onnx_quant_parameters": {"activType": "Int16"}}, "int16"),
+        ({"onnx_quant_parameters": {"activType": "Int16", "weightType": "Int16"}}, "int16"),
+        ({"onnx_quant_parameters": {"activType": "UInt8"}}, "int8"),
+    ],
+)
+def test_a_file_tells_its_bits(tiny: Path, tmp_path: Path, choices: dict, expected: str) -> None:
+    done = quantize(tiny, tmp_path, **choices)
+    assert load_runner(done.path, rescaling=made.RESCALING).number_types == expected
+    assert load_runner(tiny, rescaling=made.RESCALING).number_types == "float"
+
+
+def test_hints_look_at_how_names_begin() -> None:
+    names = ["stem", "block_15_add", "block_1_expand", "block_1_project", "block_15_expand"]
+    for given, meant in (("bloc_1", "block_1_expand"), ("blok_15_add", "block_15_add"), ("stm", "stem")):
+        assert _near(given, names) == f"; did you mean '{meant}'?"
+    assert _near("zzz", names) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "choices", "complaint"),
+    [
+        (
+            "onnx",
+            {"quantizer": "TFlite_converter"},
+            "got TFlite_converter for a file of kind onnx; an .onnx file needs",
+        ),
+        ("tflite", {}, "got onnx_quantizer for a file of kind tflite; quantization takes .keras, .h5 and .onnx files"),
+        (
+            "keras",
+            {"quantizer": "TFlite_converter", "operating_mode": "full_auto"},
+            "got 'full_auto' with quantizer: TF",
+        ),
+        ("keras", {"quantizer": "TFlite_converter", "optimize": True}, "optimize: True is not built yet"),
+        ("keras", {"onnx_extra_options": {"SmoothQuant": True}}, "SmoothQuant: needs Intel"),
+        ("onnx", {"onnx_extra_options": {"WeightSymetric": True}}, "did you mean 'WeightSymmetric'"),
+        ("onnx", {"onnx_quant_parameters": {"activType": "Int4"}}, "activType: got Int4"),
+        (
+            "onnx",
+            {"operating_mode": "inspection", "iterative_quant_parameters": {"inspection_split": 0}},
+            "quantization.iterative_quant_parameters.inspection_split: got 0; expected a share above 0",
+        ),
+    ],
+)
+def test_what_can_be_told_before_any_step(kind: str, choices: dict, complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_quantization(section(**choices), kind)
+    assert complaint in str(caught.value)
+
+
+def test_what_is_right_is_let_through() -> None:
+    check_quantization(section(), "keras")
+    check_quantization(section(), "onnx")
+    check_quantization(section(quantizer="TFlite_converter"), "keras")
+
+
+def test_the_check_imports_no_converter() -> None:
+    code = (
+        "import sys; from stm32pose.config.target_sections import Quantization;"
+        "from stm32pose.quantization.onnx_recipe import check_quantization;"
+        "check_quantization(Quantization(), 'keras');"
+        "check_quantization(Quantization(quantizer='onnx_quantizer'), 'onnx');"
+        "sys.exit(bool({'onnx', 'onnxruntime', 'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

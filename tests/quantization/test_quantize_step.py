@@ -371,3 +371,35 @@ def test_the_page_shows_a_configuration_that_runs(dots: Path, tmp_path: Path) ->
     run = Run(config, tmp_path)
     artifacts = quantize.run_step(config, run, prepare(config, run))
     assert artifacts.models[-1].name == "finder_quant_qdq_pc.onnx"
+
+
+@pytest.mark.parametrize(
+    ("section", "complaint"),
+    [
+        (
+            {"onnx_quant_parameters": {"nodes_to_exclude": ["exces"]}},
+            "no node 'exces' in the model; did you mean 'excess'",
+        ),
+        ({"operating_mode": "inspection", "iterative_quant_parameters": {"inspection_split": 0}}, "inspection_split"),
+    ],
+)
+def test_a_wrong_name_leaves_nothing_behind(dots: Path, tmp_path: Path, section: dict, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        go(dots, tmp_path, quantization={"quantizer": "onnx_quantizer", **section})
+    assert not (tmp_path / "converted_model").exists()
+    assert not (tmp_path / "quantized_models").exists()
+
+
+def test_a_rescaling_that_the_training_had_not_is_told(
+    dots: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from stm32pose.inference.sidecar import write_sidecar
+
+    model = tmp_path / "best_model.keras"
+    model.write_bytes((dots / "finder.keras").read_bytes())
+    write_sidecar(model, {"rescaling": {"scale": 1 / 255, "offset": 0.0}}, bound=False)  # as training writes it
+    with caplog.at_level(logging.WARNING, logger="stm32pose"):
+        entry, _, _ = go(dots, tmp_path / "run", model, quantization={"onnx_quant_parameters": {"weightType": "Int4"}})
+    said = "but best_model.json beside best_model.keras says scale 1/255, offset 0"
+    assert caplog.text.count(said) == 1
+    assert entry["label"] == "int8 w4"

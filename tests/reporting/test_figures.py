@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from stm32pose.benchmark.memory import Buffer, plan_buffers
 from stm32pose.reporting.figures import (
@@ -37,6 +38,30 @@ def test_training_curves_leave_out_what_is_missing(tmp_path: Path):
         > ink(training_curves(short, 1, tmp_path / "short.png"))
         > 0
     )
+
+
+@pytest.mark.filterwarnings("error")
+def test_training_curves_of_one_epoch_warn_of_nothing(tmp_path: Path):
+    for number, more in enumerate(({}, {"learning_rate": 0.0}, {"learning_rate": 1e-3})):
+        training_curves([{"epoch": 1, "loss": 1.0, **more}], 1, tmp_path / f"{number}.png")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_chart_of_names_in_another_script_warns_of_nothing(tmp_path: Path):
+    entry = {"label": "int8 模型甲", "set": "test", "per_keypoint": [{"keypoint": "nose", "oks": 0.5}]}
+    keypoint_chart([entry], tmp_path / "one.png")
+
+
+def test_the_legend_of_the_keypoints_lies_above_the_bars(tmp_path: Path):
+    """Bars of full height: below the legend nothing white is left of what a legend inside would cover."""
+
+    def entry(label: str) -> dict:
+        return {"label": label, "set": "t", "per_keypoint": [{"keypoint": f"k{n}", "oks": 1.0} for n in range(13)]}
+
+    image = cv2.imread(str(keypoint_chart([entry("float"), entry("int8 " + 60 * "x")], tmp_path / "two.png")))
+    blue = (np.abs(image.astype(int) - [0xA4, 0x65, 0x34]).max(axis=2) < 12).sum(axis=1)
+    rows = np.flatnonzero(blue > 100)  # those of bars, not of the legend's sample
+    assert np.ptp(blue[rows]) <= 2 + blue[rows].max() // 20
 
 
 def test_board_chart_needs_a_latency(tmp_path: Path):

@@ -14,7 +14,7 @@ from stm32pose.config.load import load_config
 from stm32pose.config.schema import Config
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.reporting.mlflow import store_uri
-from stm32pose.reporting.tracking import TrackedSet, Tracker, track
+from stm32pose.reporting.tracking import TrackedSet, Tracker, small_files, track
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -58,6 +58,31 @@ def test_figures_and_small_files_arrive(tmp_path: Path):
     assert run.data.metrics == {"pck_at_0.2": 0.5}
     assert [item.path for item in client.list_artifacts(run.info.run_id)] == ["figures"]
     assert steps == []
+
+
+def test_what_stays_in_the_run_folder(tmp_path: Path):
+    folder = tmp_path / "resume" / "run"  # a name above the run folder changes nothing
+    kept = [
+        "results.json",
+        "figures/a.png",
+        "deployment/app_config.h",
+        "predictions/predictions.json",
+        "predictions_2/gallery.html",
+        "predictions_2/predictions.csv",
+    ]
+    left = [
+        "predictions/a.jpg",
+        "predictions_2/b.png",
+        "predictions/clip/000001.jpg",
+        "arrays/x.npy",
+        "deployment/replaced/app_config.h",
+        "st_ai_ws/m/network.c",
+        "saved_models/resume/state.json",
+    ]
+    for name in (*kept, *left):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    assert [name for _, name in small_files(folder)] == sorted(kept)
 
 
 def test_a_step_is_a_nested_run_with_its_own_figures(tmp_path: Path):

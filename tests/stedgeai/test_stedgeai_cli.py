@@ -12,6 +12,7 @@ from fake_stedgeai import ACTIVATIONS, MACS, VERSIONS, calls, make_installation,
 from stm32pose.benchmark.stedgeai import (
     StEdgeAI,
     analyze,
+    check_route,
     find_stedgeai,
     generate,
     open_stedgeai,
@@ -19,7 +20,12 @@ from stm32pose.benchmark.stedgeai import (
     validate,
 )
 from stm32pose.boards.board import load_board
+from stm32pose.config.load import load_config
+from stm32pose.config.target_sections import Tool
 from stm32pose.errors import ConfigError, UserError
+from stm32pose.operations.artifacts import Artifacts
+from stm32pose.operations.benchmark import by_stedgeai
+from stm32pose.reporting.run import Run
 
 H7, N6 = load_board("STM32H747I-DISCO"), load_board("STM32N6570-DK")
 
@@ -89,9 +95,10 @@ def test_finding_it(tmp_path, monkeypatch):
     assert StEdgeAI(new, "4.0.1", "ST Edge AI Core").root == tmp_path / "core"
 
 
-def test_a_configuration_cannot_name_another_program(tmp_path):
-    script = make_stedgeai(tmp_path, name="cleanup.sh")
-    with pytest.raises(ConfigError, match=r"cleanup\.sh; the file must be called stedgeai"):
+@pytest.mark.parametrize("name", ["cleanup.sh", "stedgeai_anything.sh", "stm32ai.py", "stm32ai_x"])
+def test_a_configuration_cannot_name_another_program(tmp_path, name):
+    script = make_stedgeai(tmp_path, name=name)
+    with pytest.raises(ConfigError, match=rf"{name}; the file must be called stedgeai"):
         open_stedgeai(str(script))
     assert not calls(script)
 
@@ -230,6 +237,69 @@ def test_generate(tmp_path, model):
     assert host.library.name == "libai_network.so"
     with pytest.raises(UserError, match="E010"):
         generate(opened(tmp_path / "bad", "4.0", "error"), model, ["--target", "stm32"], folder=tmp_path / "bad")
+
+
+def test_what_another_run_left_does_not_pass_for_this_ones(tmp_path, model):
+    """A program that writes nothing, in a folder where another model's code and library lie."""
+    cli, out = opened(tmp_path, "4.0"), tmp_path / "out"
+    generate(cli, model, ["--target", "stm32h7"], folder=out, timeout_s=60)
+    generate(cli, model, ["--target", "stm32"], folder=out, dll=True, timeout_s=60)
+    assert not (out / "network.c").exists()
+    (out / "mine.txt").write_text("not the program's")
+    generate(cli, model, ["--target", "stm32h7"], folder=out, timeout_s=60)
+    assert not list(out.rglob("lib*.so"))
+    generate(cli, model, ["--target", "stm32"], folder=out, dll=True, timeout_s=60)
+    idle = tmp_path / "idle" / "stedgeai"
+    idle.parent.mkdir()
+    idle.write_text("#!/bin/sh\necho done\n")
+    idle.chmod(0o755)
+    lazy = StEdgeAI(idle, "4.0.1", "ST Edge AI Core")
+    with pytest.raises(UserError, match="ended well but wrote no host library"):
+        generate(lazy, model, ["--target", "stm32"], folder=out, dll=True, timeout_s=60)
+    generate(cli, model, ["--target", "stm32h7"], folder=out, timeout_s=60)
+    with pytest.raises(UserError, match="ended well but wrote no C code"):
+        generate(lazy, model, ["--target", "stm32h7"], folder=out, timeout_s=60)
+    assert not list(out.rglob("network_c_info.json"))
+    assert (out / "mine.txt").is_file()
+
+
+def test_the_route_is_checked_without_a_start(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    program = make_stedgeai(tmp_path / "bin")
+    tool = Tool(path_to_stedgeai=str(program))
+    check_route(tool, H7)
+    with pytest.raises(ConfigError, match=r"path_to_stedgeai: stedgeai is not found .*gone/stedgeai \(does not exist"):
+        check_route(Tool(path_to_stedgeai=str(tmp_path / "gone/stedgeai")), H7)
+    with pytest.raises(ConfigError, match="got 'stedgeai' for STM32MP257F-EV1; ST's program tells nothing"):
+        check_route(tool, load_board("STM32MP257F-EV1"))
+    profiled = tool.model_copy(update={"neural_art": "fast@mine.json"})
+    check_route(profiled, H7)
+    with pytest.raises(ConfigError, match=r"^tools.stedgeai.neural_art: mine.json does not exist"):
+        check_route(profiled, N6)
+    (tmp_path / "mine.json").write_text("{}")
+    check_route(profiled, N6)
+    assert not calls(program)
+    cli = StEdgeAI(program, "4.0.1", "ST Edge AI Core")
+    assert target_of(N6, cli, neural_art="fast@mine.json")[-1] == f"fast@{tmp_path / 'mine.json'}"
+
+
+@pytest.mark.parametrize("version", ["2.0", "4.0"])
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_route_validates_where_that_is_asked(tmp_path, model, version, asked):
+    program = make_stedgeai(tmp_path / "bin", version)
+    config = load_config(
+        {
+            "operation_mode": "benchmarking",
+            "model": {"model_path": str(model)},
+            "tools": {"stedgeai": {"path_to_stedgeai": str(program)}},
+            "benchmarking": {"board": H7.name, "backend": "stedgeai", "validate_code": asked},
+        }
+    )
+    figures = by_stedgeai(config, Run(config, tmp_path / "run"), Artifacts(), model, H7)
+    assert figures.weights_bytes == 1234
+    assert [metrics["rmse"] for metrics in figures.validation] == ([0.0021] if asked else [])
+    validations = [call for call in calls(program) if call[0] == "validate"]
+    assert [option(call, "--mode") for call in validations] == (["host"] if asked else [])
 
 
 @pytest.mark.parametrize("version", ["8.1", "2.2", "4.0"])

@@ -9,13 +9,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stm32pose.benchmark.figures import Figures
-from stm32pose.benchmark.stedgeai_program import KEY, StEdgeAI, error_line, find_stedgeai, open_stedgeai, reason_of
+from stm32pose.benchmark.stedgeai_program import (
+    KEY,
+    StEdgeAI,
+    error_line,
+    find_stedgeai,
+    need_stedgeai,
+    open_stedgeai,
+    reason_of,
+)
 from stm32pose.benchmark.stedgeai_reports import NoReport, read_figures, read_validation
 from stm32pose.boards.board import Board
+from stm32pose.config.target_sections import Tool
 from stm32pose.errors import ConfigError, UserError, first_line
 from stm32pose.processes import Finished, run_program, show_command
 
-__all__ = ["Generated", "StEdgeAI", "analyze", "find_stedgeai", "generate", "open_stedgeai", "target_of", "validate"]
+__all__ = [
+    "Generated",
+    "StEdgeAI",
+    "analyze",
+    "check_profile",
+    "check_route",
+    "find_stedgeai",
+    "generate",
+    "open_stedgeai",
+    "target_of",
+    "validate",
+    "whole_profile",
+]
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +44,8 @@ TIMEOUT_S = 2500
 WORKSPACE = "st_ai_ws"
 """Folder of the program's intermediate files, inside the folder of its output."""
 LIBRARIES = (".so", ".dll", ".dylib")
+GENERATED = ("network*.c", "network*.h", "network*.raw", "network*.bin", "network*.hex", "stai_network*")
+"""What a run writes under the name that the program gives every network."""
 
 
 @dataclass(frozen=True)
@@ -64,19 +87,54 @@ def target_of(board: Board, cli: StEdgeAI, *, neural_art: str | None = None, hsp
         ConfigError: a Linux board (its networks are converted on the cloud), or an STM32N6 and an old program.
     """
     series = board.series.lower()
+    _check_board(board)
+    if series == "stm32n6":
+        if cli.old:
+            raise ConfigError(f"{KEY}: {cli.path} is {cli.label}; {board.name} needs ST Edge AI Core 2.0 or newer")
+        return ["--target", "stm32n6", "--st-neural-art", *([whole_profile(neural_art)] if neural_art else [])]
+    if cli.old:
+        return []
+    extra = ["--hsp", str(hsp)] if "U3C5" in f"{board.name} {board.device}".upper() else []
+    return ["--target", series, *extra]
+
+
+def check_route(tool: Tool, board: Board) -> None:
+    """What can be said of the route `stedgeai` before anything is run: nothing is started here.
+
+    Args:
+        tool: `tools.stedgeai`.
+        board: of `benchmarking`.
+
+    Raises:
+        ConfigError: a Linux board; the program is not found, or the file given is another program; the file of
+            `neural_art` does not exist.
+    """
+    _check_board(board)
+    need_stedgeai(tool.path_to_stedgeai)
+    if board.series.lower() == "stm32n6":
+        check_profile(tool.neural_art)
+
+
+def check_profile(neural_art: str | None) -> None:
+    """ConfigError: the file of `PROFILE@FILE` does not exist."""
+    file = (neural_art or "").partition("@")[2]
+    if file and not Path(file).expanduser().is_file():
+        raise ConfigError(f"tools.stedgeai.neural_art: {file} does not exist (looked in {Path.cwd()})")
+
+
+def _check_board(board: Board) -> None:
     if board.kind == "mpu":
         raise ConfigError(
             f"benchmarking.backend: got 'stedgeai' for {board.name}; ST's program tells nothing of Linux boards; "
             "use cloud or estimate"
         )
-    if series == "stm32n6":
-        if cli.old:
-            raise ConfigError(f"{KEY}: {cli.path} is {cli.label}; {board.name} needs ST Edge AI Core 2.0 or newer")
-        return ["--target", "stm32n6", "--st-neural-art", *([neural_art] if neural_art else [])]
-    if cli.old:
-        return []
-    extra = ["--hsp", str(hsp)] if "U3C5" in f"{board.name} {board.device}".upper() else []
-    return ["--target", series, *extra]
+
+
+def whole_profile(neural_art: str) -> str:
+    """`PROFILE@FILE` with an absolute file: the program runs in another folder."""
+    name, at, file = neural_art.partition("@")
+    path = Path(file).expanduser()
+    return f"{name}@{path.resolve()}" if at and path.is_file() else neural_art
 
 
 def analyze(
@@ -136,7 +194,7 @@ def generate(
     timeout_s: float = TIMEOUT_S,
     on_line: Callable[[str], None] | None = None,
 ) -> Generated:
-    """Write ST's C code of a model into `folder`.
+    """Write ST's C code of a model into `folder`. Code, libraries and reports that lie there are removed first.
 
     Args:
         target: what `target_of` gives, or other options that name the target.
@@ -148,8 +206,11 @@ def generate(
         UserError: the program fails, takes too long, or writes no C code (with `dll`: no library).
     """
     options = [*target, *(["--dll"] if dll else []), *extra]
+    _remove([path for pattern in GENERATED for path in folder.glob(pattern)])
+    _remove(_libraries(folder))
+    _remove_reports(folder)
     done = _run(cli, "generate", model, options, folder, timeout_s, on_line, cwd=cwd)
-    libraries = [path for path in sorted(folder.rglob("lib*")) if path.suffix in LIBRARIES] if dll else []
+    libraries = _libraries(folder) if dll else []
     made = Generated(
         folder=folder,
         c_files=sorted(folder.glob("*.c")),
@@ -232,5 +293,18 @@ def _run(
 def _remove_reports(folder: Path) -> None:
     """Reports of an earlier run must not pass for this one's."""
     for pattern in ("network_c_info.json", "network_report.json"):
-        for path in folder.rglob(pattern) if folder.is_dir() else ():
-            path.unlink()
+        _remove(list(folder.rglob(pattern)))
+
+
+def _libraries(folder: Path) -> list[Path]:
+    """Host libraries in `folder` and below."""
+    return [path for path in sorted(folder.rglob("lib*")) if path.suffix in LIBRARIES]
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    """Files of an earlier run, which may be another model's."""
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"{path}: of an earlier run, cannot be removed ({error.strerror})") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.processes import Finished, run_program
-from stm32pose.programs import PROGRAMS, check_name, find_program, is_placeholder
+from stm32pose.programs import PROGRAMS, check_name, find_program, is_called, is_placeholder
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +65,9 @@ def find_stedgeai(given: str | None) -> tuple[Path | None, list[str]]:
     """
     if given and not is_placeholder(Path(given)):
         path = Path(given).expanduser()
-        if not path.name.lower().startswith(NAMES):
+        older = is_called(NAMES[1], path) and not path.is_dir()
+        if not older:
             check_name(NAMES[0], path, where=KEY)
-        older = path.name.lower().startswith(NAMES[1])
         found, tried = find_program(NAMES[older], path)
         if found is None and path.is_dir():
             found, _ = find_program(NAMES[1], path)
@@ -79,6 +79,15 @@ def find_stedgeai(given: str | None) -> tuple[Path | None, list[str]]:
         if found is not None:
             return found, tried
     return None, tried
+
+
+def need_stedgeai(given: str | None) -> Path:
+    """As `find_stedgeai`, for who cannot go on without it. ConfigError: not found, with the places tried."""
+    path, tried = find_stedgeai(given)
+    if path is None:
+        use = PROGRAMS[NAMES[0]].use
+        raise ConfigError(f"{KEY}: stedgeai is not found ({use}); looked at {', '.join(tried)}")
+    return path
 
 
 def open_stedgeai(given: str | None, *, wanted_version: str | None = None) -> StEdgeAI:
@@ -93,10 +102,7 @@ def open_stedgeai(given: str | None, *, wanted_version: str | None = None) -> St
         ConfigError: it is not found, with the places tried; or `given` is another program.
         UserError: it does not start, or does not answer.
     """
-    path, tried = find_stedgeai(given)
-    if path is None:
-        use = PROGRAMS[NAMES[0]].use
-        raise ConfigError(f"{KEY}: stedgeai is not found ({use}); looked at {', '.join(tried)}")
+    path = need_stedgeai(given)
     done = run_program([path, "--version"], timeout_s=VERSION_S)
     if done.returncode:
         raise UserError(f"{path} --version: {reason_of(done)}")

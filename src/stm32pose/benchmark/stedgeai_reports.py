@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from stm32pose.benchmark.figures import Figures
+from stm32pose.benchmark.st_reports import METRICS, holds_data, is_external, is_flash
 from stm32pose.errors import UserError
 
-EXTERNAL = 0x6000_0000
-"""Addresses from here on lie outside the chip of every STM32."""
-METRICS = ("acc", "rmse", "mae", "l2r", "mean", "std", "nse", "cos")
 LISTED = 8
 
 
@@ -111,23 +109,20 @@ def _older(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _places(pools: Any) -> dict[str, int | None]:
-    """Bytes used inside and outside the chip, where all pools in use have an address."""
+    """Bytes used inside and outside the chip, where the place of all pools in use is told."""
     sums = {"internal_ram_bytes": 0, "external_ram_bytes": 0, "internal_flash_bytes": 0, "external_flash_bytes": 0}
     placed = False
     for pool in pools if isinstance(pools, list) else ():
-        if not isinstance(pool, dict) or pool.get("virtual") or pool.get("subpools"):
+        if not isinstance(pool, dict) or not holds_data(pool):
             continue
         used = _whole(pool.get("used_size_bytes")) or 0
         if not used:
             continue
-        address, name = _address(pool.get("address")), str(pool.get("name", ""))
-        if address is None:
+        external = is_external(pool)
+        if external is None:
             return {}
         placed = True
-        place = "external" if address >= EXTERNAL or "EXTERNAL" in name.upper() else "internal"
-        rights = str(pool.get("rights", "")).upper()
-        flash = "flash" in name.lower() or ("READ" in rights and "WRITE" not in rights)
-        sums[f"{place}_{'flash' if flash else 'ram'}_bytes"] += used
+        sums[f"{'external' if external else 'internal'}_{'flash' if is_flash(pool) else 'ram'}_bytes"] += used
     return dict(sums) if placed else {}
 
 
@@ -181,9 +176,3 @@ def _whole(value: Any) -> int | None:
     if isinstance(value, str):
         value = int(value) if value.strip().isdecimal() else None
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _address(value: Any) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    return int(value, 16) if isinstance(value, str) and re.fullmatch(r"0[xX][0-9a-fA-F]+", value.strip()) else None

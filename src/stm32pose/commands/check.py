@@ -13,7 +13,8 @@ from stm32pose.config.compose import compose_file
 from stm32pose.config.idle import idle_notes
 from stm32pose.config.load import load_config
 from stm32pose.config.schema import Config
-from stm32pose.errors import ConfigError
+from stm32pose.errors import ConfigError, UserError
+from stm32pose.operations.checks import check_steps
 
 
 def check_files(files: Sequence[Path], *, check_paths: bool = True) -> int:
@@ -41,7 +42,8 @@ def check_one(file: Path, *, check_paths: bool = True) -> list[str]:
         if check_paths:
             load_config(mapping, where=str(file))
         check_names(config, check_paths=check_paths)
-    except ConfigError as error:
+        check_steps(config, here=check_paths)
+    except UserError as error:
         return _errors(file, error)
     return [f"{file}: ok ({summary(config)})", *(f"{file}: note: {note}" for note in idle_notes(config))]
 
@@ -55,7 +57,7 @@ def _later(file: Path, lines: Sequence[str]) -> list[str]:
     return [f"{file}: not built yet: {line.replace(' is not built yet', '', 1)}" for line in lines]
 
 
-def _errors(file: Path, error: ConfigError) -> list[str]:
+def _errors(file: Path, error: UserError) -> list[str]:
     lines = []
     for line in str(error).splitlines():
         # Messages of a file already begin with its name.

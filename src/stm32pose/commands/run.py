@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import re
 import sys
@@ -89,6 +90,13 @@ def run_hydra(entry: Callable[[], object], codes: Sequence[int], arguments: list
     return max(codes, default=0)
 
 
+def _plain_messages() -> None:
+    """Hydra's handlers show date and module; what is said before the run has a log is said as the run says it."""
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+
+
 def wants_help(arguments: Sequence[str]) -> bool:
     """Whether the command line asks for help. Hydra's own would walk through every folder under --config-path."""
     return any(part in _HELP for part in arguments)
@@ -121,6 +129,7 @@ def run_job(config: DictConfig, folders: list[Path] | None = None) -> int:
             raise ConfigError("no configuration; give --config-path FOLDER --config-name NAME")
         from stm32pose.commands.validate import runnable
 
+        _plain_messages()
         checked = runnable({str(key): value for key, value in values.items()}, where=file, overrides=overrides)
         steps = checked.steps
         folder = _run_folder(Path(hydra.runtime.output_dir))

@@ -15,6 +15,7 @@ from stm32pose.config.load import load_config
 from stm32pose.config.schema import Config
 from stm32pose.config.suffixes import suffix_of
 from stm32pose.errors import ConfigError
+from stm32pose.operations.checks import check_steps
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ def runnable(
         raise
     check_built(config)
     check_names(config, check_paths=check_paths)
+    with quiet():
+        check_steps(config, here=check_paths)
     for note in idle_notes(config):
         log.warning("%s", note)
     return config

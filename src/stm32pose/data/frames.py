@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -177,7 +178,7 @@ def _still(source: Source) -> Generator[Frame | Unreadable]:
 
 def _moving(source: Source, every: int) -> Generator[Frame | Unreadable]:
     """Frames of a video or a camera; it is closed when the iterator ends or is closed."""
-    capture = cv2.VideoCapture(source.number if source.path is None else str(source.path))
+    capture = _opened(source)
     try:
         if not capture.isOpened():
             if source.kind == "camera":
@@ -189,6 +190,17 @@ def _moving(source: Source, every: int) -> Generator[Frame | Unreadable]:
         yield from _frames(source, capture, every, rate)
     finally:
         capture.release()
+
+
+def _opened(source: Source) -> cv2.VideoCapture:
+    """The video or camera, open or not; OpenCV and FFmpeg write no lines of their own about it."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.VideoCapture(source.number if source.path is None else str(source.path))
+    finally:
+        cv2.utils.logging.setLogLevel(before)
 
 
 def _frames(source: Source, capture: cv2.VideoCapture, every: int, rate: float) -> Generator[Frame | Unreadable]:

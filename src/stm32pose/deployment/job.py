@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from stm32pose.boards.board import Board
 from stm32pose.config.target_sections import Deployment, Tools
 from stm32pose.deployment.commands import Commands
 from stm32pose.deployment.model import Deployable
-from stm32pose.errors import ConfigError
+from stm32pose.errors import ConfigError, UserError
 from stm32pose.files import replacing, write_whole
 
 if TYPE_CHECKING:
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from stm32pose.deployment.generate import Request
 
 log = logging.getLogger(__name__)
+
+
+def project_of(section: Deployment) -> Path | None:
+    """`deployment.c_project_path`. ConfigError: it is no folder (a dry run does not look)."""
+    if section.c_project_path is None:
+        return None
+    path = Path(section.c_project_path).expanduser()
+    if not section.dry_run and not path.is_dir():
+        raise ConfigError(f"deployment.c_project_path: {path} is no folder (looked in {Path.cwd()})")
+    return path.absolute()
 
 
 @dataclass
@@ -63,17 +73,21 @@ class Job:
     @property
     def project(self) -> Path | None:
         """`deployment.c_project_path`. ConfigError: it is no folder (a dry run does not look)."""
-        if self.section.c_project_path is None:
-            return None
-        path = Path(self.section.c_project_path).expanduser()
-        if not self.dry_run and not path.is_dir():
-            raise ConfigError(f"deployment.c_project_path: {path} is no folder (looked in {Path.cwd()})")
-        return path.absolute()
+        return project_of(self.section)
 
     def note(self, text: str) -> None:
         """Something for the report and the log."""
         self.notes.append(text)
         log.info("%s", text)
+
+    def foretell(self, check: Callable[[], object]) -> None:
+        """In a dry run: what `check` refuses is a note, since the real run would stop there."""
+        if not self.dry_run:
+            return
+        try:
+            check()
+        except UserError as error:
+            self.note(f"without deployment.dry_run this would stop: {error}")
 
     def write(self, text: str, *parts: str) -> Path:
         """A text file of the run folder."""

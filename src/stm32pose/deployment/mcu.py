@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 from stm32pose.benchmark.stedgeai import Generated
+from stm32pose.benchmark.stedgeai_program import need_stedgeai
 from stm32pose.boards.board import Board
+from stm32pose.config.target_sections import Deployment, Tools
 from stm32pose.deployment.generate import Request
 from stm32pose.deployment.job import Job
 from stm32pose.deployment.mcu_header import DECODERS, model_header
@@ -38,6 +40,12 @@ def deploy_mcu(job: Job) -> None:
     if job.model.kind not in DECODERS:
         raise ConfigError(f"model.model_type: {job.model.codec.get('model_type')} has no decoder in C")
     project = job.project
+    if project is not None and not project.is_dir():  # a dry run
+        job.note(f"deployment.c_project_path: {project} does not exist; without deployment.dry_run this would stop")
+    if not job.tools.stedgeai.on_cloud:
+        job.foretell(lambda: need_stedgeai(job.tools.stedgeai.path_to_stedgeai))
+    if project is None:
+        job.foretell(lambda: _compilers(job.tools))
     written = write_sources(job)
     if not job.model.quantized:
         job.note(f"{job.model.path.name} computes in float: several times the time and memory of its int8 form")
@@ -66,6 +74,15 @@ def deploy_mcu(job: Job) -> None:
         job.next_step = (
             "set deployment.dry_run: False to generate the network's code; `make host` compiles what there is"
         )
+
+
+def check_mcu(section: Deployment, tools: Tools) -> None:
+    """ConfigError: a program of this way is not found: ST Edge AI Core (without the cloud), and without a project make
+    and the Arm compiler."""
+    if not tools.stedgeai.on_cloud:
+        need_stedgeai(tools.stedgeai.path_to_stedgeai)
+    if section.c_project_path is None:
+        _compilers(tools)
 
 
 def decoder_source(model: Deployable) -> Path:
@@ -104,7 +121,13 @@ def _take_runtime(job: Job, made: Generated) -> None:
         job.copy(path, "application", "runtime", "Inc", path.name)
     core = job.board.core.replace("-", "").replace("+", "PLUS").lower()
     libraries = [path for path in (home / "Lib").glob("GCC/*/*.a") if path.parent.name.lower() == f"arm{core}"]
-    for path in sorted(libraries or (home / "Lib").glob("*.a")):
+    libraries = sorted(libraries or (home / "Lib").glob("*.a"))
+    if not libraries:
+        job.note(
+            f"no runtime library for the {job.board.core} of {job.board.name} in {home / 'Lib'} ({made.tool}): the "
+            "application compiles but will not link; put NetworkRuntime*.a of that core into its project"
+        )
+    for path in libraries:
         job.copy(path, "application", "runtime", "Lib", path.name)
 
 
@@ -118,16 +141,22 @@ def _copy_into_project(job: Job, project: Path, written: list[Path], made: Gener
         job.place_folder(runtime, project / "Middlewares" / "ST" / "AI")
 
 
+def _compilers(tools: Tools) -> tuple[Path, Path]:
+    """(make, the Arm compiler). ConfigError: one is missing."""
+    ide = Path(tools.path_to_cubeIDE) if tools.path_to_cubeIDE else None
+    make, compiler = (
+        need_program(name, where="tools.path_to_cubeIDE", cube_ide=ide) for name in ("make", "arm-none-eabi-gcc")
+    )
+    return make, compiler
+
+
 def _compile(job: Job) -> None:
     """libpose.a with the Arm compiler."""
     folder = job.folder / "application"
     if job.dry_run:
         job.commands.run("compile", ["make"], cwd=folder)
         return
-    given = job.tools.path_to_cubeIDE
-    ide = Path(given) if given else None
-    make = need_program("make", where="tools.path_to_cubeIDE", cube_ide=ide)
-    compiler = need_program("arm-none-eabi-gcc", where="tools.path_to_cubeIDE", cube_ide=ide)
+    make, compiler = _compilers(job.tools)
     # By PATH and not by CROSS=...: make takes a folder with a space for two words.
     path = os.pathsep.join([str(compiler.parent), os.environ.get("PATH", "")])
     job.commands.run("compile", [make], cwd=folder, env={"PATH": path})

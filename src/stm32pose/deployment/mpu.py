@@ -7,6 +7,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+from stm32pose.config.target_sections import Deployment
 from stm32pose.deployment.job import Job
 from stm32pose.deployment.remote import Remote, checked_folder, checked_host, checked_key, checked_user, plain_name
 from stm32pose.errors import ConfigError, UserError
@@ -27,8 +28,9 @@ def deploy_mpu(job: Job) -> None:
     """
     setup = job.section.hardware_setup
     folder = checked_folder(job.section.board_deploy_path)
+    job.foretell(find_remote)
     remote = Remote(
-        *_programs(job),
+        *((Path("ssh"), Path("scp")) if job.dry_run else find_remote()),
         checked_user(job.section.user),
         checked_host(setup.ip_address),
         checked_key(job.section.ssh_key),
@@ -61,9 +63,17 @@ def deploy_mpu(job: Job) -> None:
         )
 
 
-def _programs(job: Job) -> tuple[Path, Path]:
-    if job.dry_run:
-        return Path("ssh"), Path("scp")
+def check_mpu(section: Deployment, *, paths: bool = True) -> None:
+    """ConfigError: address, account or folder of the board is not right; with `paths` also: no such private key."""
+    checked_folder(section.board_deploy_path)
+    checked_user(section.user)
+    checked_host(section.hardware_setup.ip_address)
+    if paths:
+        checked_key(section.ssh_key)
+
+
+def find_remote() -> tuple[Path, Path]:
+    """(ssh, scp). ConfigError: one is missing."""
     where = "deployment.hardware_setup.ip_address"
     return need_program("ssh", where=where), need_program("scp", where=where)
 
@@ -162,8 +172,11 @@ def _launch(job: Job, stage: Path, folder: str, network: Path) -> list[str]:
     """The command that starts the application: 4.x `SCRIPT nbg FOLDER`, 3.0 `SCRIPT FOLDER MODEL NAMES`."""
     scripts = sorted((stage / "Application").glob("launch_*.sh"))
     if not scripts:
+        problem = "deployment.c_project_path: no Application/launch_*.sh to start the application with"
         if (stage / "Application").is_dir() and not job.dry_run:
-            raise ConfigError("deployment.c_project_path: no Application/launch_*.sh to start the application with")
+            raise ConfigError(problem)
+        if (stage / "Application").is_dir():
+            job.note(f"{problem}; without deployment.dry_run this would stop")
         return []
     script = next((path for path in scripts if "python" in path.name), scripts[0])
     configs = [path.read_text(errors="replace") for path in (stage / "Resources").glob("config_board*.sh")]

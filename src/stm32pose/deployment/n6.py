@@ -7,11 +7,14 @@ import shutil
 from pathlib import Path
 
 from stm32pose.benchmark.stedgeai import Generated
+from stm32pose.benchmark.stedgeai_program import need_stedgeai
+from stm32pose.config.target_sections import Deployment, Tools
 from stm32pose.deployment.app_config import HEADER, STYLE_3, STYLE_4, Style, app_config, check_suits, project_style
 from stm32pose.deployment.board_conf import BoardConf, load_board_conf, with_programs
 from stm32pose.deployment.generate import Request
-from stm32pose.deployment.job import Job
+from stm32pose.deployment.job import Job, project_of
 from stm32pose.deployment.stlink import aligned, choose_probe, connected, programmer_version, read_probes
+from stm32pose.deployment.stored_input import stored_input
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.programs import need_program
 
@@ -34,6 +37,11 @@ def deploy_n6(job: Job) -> None:
         UserError: a program fails: its telling line, the likely cause, its log.
     """
     check_suits(job.model)
+    if stored_input(job.model.input, job.model.path) is None:
+        job.note(
+            f"NOT checked: what {job.model.path.name} makes of a camera byte, since its input is "
+            f"{job.model.input.dtype} and no operator behind it tells; it must be the pixel as in training"
+        )
     project = job.project
     setup = job.section.hardware_setup
     conf = load_board_conf(project or STAND_IN, job.board.name, wanted=job.section.build_conf, output=setup.output)
@@ -46,7 +54,10 @@ def deploy_n6(job: Job) -> None:
     else:
         _check_project(job, there, conf)
         job.note(f"application: {there}, {style.name}; board file: {conf.source}, {conf.configuration}")
-    programs = _programs(job, conf)
+    job.foretell(lambda: find_programs(job.tools, conf))
+    if not job.tools.stedgeai.on_cloud:
+        job.foretell(lambda: need_stedgeai(job.tools.stedgeai.path_to_stedgeai))
+    programs = _named(conf) if job.dry_run else find_programs(job.tools, conf)
     serial, version = _probe(job, programs)
     made = _generate(job, style, conf)
     _copy_into_project(job, conf, made, header)
@@ -79,27 +90,68 @@ def _write_header(job: Job, style: Style, project: Path | None) -> Path:
     return job.write(app_config(job.model, style), "C_header", HEADER)
 
 
+def check_n6(section: Deployment, tools: Tools, board: str, *, paths: bool = True, programs: bool = True) -> None:
+    """What the configuration and the project alone tell of a deployment; nothing is started.
+
+    Args:
+        section, tools: of the configuration.
+        board: ST's name of the board.
+        paths: look into the project; without that, one with a project is not judged. programs: look for the programs.
+            A dry run needs neither.
+
+    Raises:
+        ConfigError: the board or the build configuration is not known; no project or one without its sources; a
+            program is not found.
+        UserError: the project's board file cannot be read.
+    """
+    if section.c_project_path is not None and not paths:
+        return  # its board file says what is allowed
+    project = project_of(section)
+    setup = section.hardware_setup
+    conf = load_board_conf(project or STAND_IN, board, wanted=section.build_conf, output=setup.output)
+    if section.dry_run:
+        return
+    if project is not None:
+        _check_sources(project, conf)
+    if programs:
+        if not tools.stedgeai.on_cloud:
+            need_stedgeai(tools.stedgeai.path_to_stedgeai)
+        find_programs(tools, conf)
+
+
 def _check_project(job: Job, project: Path, conf: BoardConf) -> None:
     """A project without its sources is found out before anything long starts."""
-    if not job.dry_run and not conf.location.is_dir():
+    job.foretell(lambda: _check_sources(project, conf))
+    if not job.dry_run:
+        _check_sources(project, conf)
+
+
+def _check_sources(project: Path, conf: BoardConf) -> None:
+    if not conf.location.is_dir():
         raise ConfigError(
             f"deployment.c_project_path: {project} has no {conf.location.relative_to(project.resolve())}; expected a "
             "whole copy of ST's STM32N6-GettingStarted-PoseEstimation (a git clone with its submodules)"
         )
 
 
-def _programs(job: Job, conf: BoardConf) -> dict[str, Path]:
-    """Word of board files -> program. In a dry run the names alone. ConfigError: one is missing."""
-    given = job.tools.path_to_cubeIDE
-    ide = Path(given) if given else None
+def _names(conf: BoardConf) -> dict[str, str]:
+    """Word of board files -> name among the programs."""
     names = {"STM32CubeProgrammer": "STM32_Programmer_CLI", "STM32SigningTool": "STM32_SigningTool_CLI"}
-    if conf.builder == "makefile":
-        names["STM32Make"] = "make"
-    if job.dry_run:
-        dry = {**names, "STM32CubeIDE": "stm32cubeide", "arm-none-eabi-objcopy": "arm-none-eabi-objcopy"}
-        return {word: Path(name) for word, name in dry.items()}
+    return {**names, **({"STM32Make": "make"} if conf.builder == "makefile" else {})}
+
+
+def _named(conf: BoardConf) -> dict[str, Path]:
+    """Word of board files -> the program's bare name, for a dry run."""
+    names = {**_names(conf), "STM32CubeIDE": "stm32cubeide", "arm-none-eabi-objcopy": "arm-none-eabi-objcopy"}
+    return {word: Path(name) for word, name in names.items()}
+
+
+def find_programs(tools: Tools, conf: BoardConf) -> dict[str, Path]:
+    """Word of board files -> program. ConfigError: one is missing."""
+    given = tools.path_to_cubeIDE
+    ide = Path(given) if given else None
     key = "tools.path_to_cubeIDE"
-    found = {word: need_program(name, where=key, cube_ide=ide) for word, name in names.items()}
+    found = {word: need_program(name, where=key, cube_ide=ide) for word, name in _names(conf).items()}
     if conf.builder == "stm32_cube_ide":
         found["STM32CubeIDE"] = need_program("STM32CubeIDE", given, where=key)
     if any(arguments[0] == "arm-none-eabi-objcopy" for arguments in conf.commands.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,14 @@ CLOSE = 1e-4
 """How far an output may be from Keras', as a share of the largest value (of 1, where all are smaller)."""
 
 
-def export_onnx(model: keras.Model, destination: Path, *, opset: int = 17, layout: Layout = "NCHW") -> Path:
+def export_onnx(
+    model: keras.Model,
+    destination: Path,
+    *,
+    opset: int = 17,
+    layout: Layout = "NCHW",
+    check: Callable[[Any], object] | None = None,
+) -> Path:
     """Write the model's inference as a float .onnx file, batch normalisation folded, and compare it with Keras.
 
     Args:
@@ -35,6 +43,7 @@ def export_onnx(model: keras.Model, destination: Path, *, opset: int = 17, layou
         destination: the .onnx file to write; its input `image` takes one image.
         opset: version of ONNX's operators.
         layout: NCHW puts the channels of the input, and of outputs that are maps, first.
+        check: gets the `ModelProto` before anything is written; what it raises goes on.
 
     Raises:
         ConfigError: several inputs, an open height or width, or an operator set that does not exist.
@@ -51,6 +60,8 @@ def export_onnx(model: keras.Model, destination: Path, *, opset: int = 17, layou
     name_like_layers(proto, {layer.name for layer in model._flatten_layers()})
     del proto.metadata_props[:]
     proto.producer_name = "stm32pose"
+    if check is not None:
+        check(proto)
     with replacing(destination) as temporary:
         onnx.save(proto, str(temporary))
         _check(model, temporary, shape, layout, destination.name)

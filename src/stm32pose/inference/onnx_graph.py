@@ -174,6 +174,46 @@ def integer_borders(model: Any) -> dict[str, tuple[float, int]]:
     return found
 
 
+def image_steps(model: Any) -> tuple[str, float, int] | None:
+    """Type, scale and zero point that the image input is stored in, also where the file's own input is a float.
+
+    They are those of the (De)QuantizeLinear node that reads the input, or a tensor of the same values in another order;
+    None where there is none, or it has a scale a channel.
+    """
+    known = constants(model)
+    same = {value.name for value in model.graph.input} - set(known)
+    for node in model.graph.node:
+        if not node.input or node.input[0] not in same:
+            continue
+        if node.op_type in ("Transpose", "Reshape", "Identity"):
+            same.add(node.output[0])
+        elif node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            scale, zero = known.get(node.input[1]), None
+            if len(node.input) > 2 and node.input[2]:
+                zero = known.get(node.input[2])
+                if zero is None:
+                    continue
+            if scale is not None and scale.size == 1:
+                dtype = "uint8" if zero is None else zero.dtype.name
+                return dtype, float(scale.reshape(())), 0 if zero is None else int(zero.reshape(()))
+    return None
+
+
+def number_types(model: Any) -> str:
+    """What a model computes with: `float`, `int8` or `int16` (activations); ` w4` is added for weights of 4 bits."""
+    if not is_quantized(model):
+        return "float"
+    known = constants(model)
+    kinds: dict[bool, list[str]] = {True: [], False: []}
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and len(node.input) > 2 and node.input[2] in known:
+            weight = node.input[0] in known
+            kinds[weight].append(known[node.input[2]].dtype.name)
+    wide = sum(name in ("int16", "uint16") for name in kinds[False])
+    four = any(name in ("int4", "uint4") for name in kinds[True])
+    return ("int16" if 2 * wide > len(kinds[False]) else "int8") + (" w4" if four else "")
+
+
 def final_activation(model: Any) -> str | None:
     """`sigmoid` or `softmax` where the only output comes from one, seen through quantization; else None."""
     if len(model.graph.output) != 1:

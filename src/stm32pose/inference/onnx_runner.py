@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from stm32pose.errors import ConfigError, UserError, first_line
-from stm32pose.inference.onnx_graph import final_activation, integer_borders, is_quantized, read_onnx_model
+from stm32pose.inference.onnx_graph import (
+    final_activation,
+    integer_borders,
+    is_quantized,
+    number_types,
+    read_onnx_model,
+)
 from stm32pose.inference.runner import Layout, ModelIO, Runner
 from stm32pose.inference.tensors import TensorInfo
 
@@ -49,6 +55,7 @@ class OnnxRunner(Runner):
         )
         super().__init__(path, io, rescaling)
         self.activation = final_activation(model)
+        self.number_types = number_types(model)
 
     def _invoke(self, inputs: np.ndarray) -> Sequence[np.ndarray]:
         try:

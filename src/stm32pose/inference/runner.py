@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from stm32pose.codecs.select import recognise
 from stm32pose.config.suffixes import MODEL_FILES, ModelKind, model_kind
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.inference.tensors import TensorInfo, dequantize, input_table, look_up
@@ -81,6 +82,7 @@ class Runner(ABC):
         input_shape: (H, W, C).
         layout: NHWC or NCHW, of the file's input.
         activation: of the outputs (sigmoid, softmax), where the file tells; else None.
+        number_types: `float`, `int8`, `int16` (activations), `int8 w4` (weights of 4 bits): its label in tables.
         invoke_seconds: time spent inside the library's own inference call so far, in seconds.
     """
 
@@ -93,6 +95,7 @@ class Runner(ABC):
         first, second, third = io.input.shape
         self.path = path
         self.quantized = io.quantized
+        self.number_types = "int8" if io.quantized else "float"
         self.input = io.input
         self.layout: Layout = io.layout
         self.input_shape = (first, second, third) if io.layout == "NHWC" else (second, third, first)
@@ -102,7 +105,12 @@ class Runner(ABC):
         ]
         self.invoke_seconds = 0.0
         self._batch = io.batch
-        self._table = input_table(io.input, rescaling, path)
+        try:
+            self._table = input_table(io.input, rescaling, path)
+        except ConfigError as error:
+            # A file of another kind is the likelier mistake, and only its outputs tell.
+            kind, _ = recognise([output.shape for output in self.outputs])
+            raise ConfigError(f"{error}; by its outputs it is of model_type: {kind}" if kind else str(error)) from error
 
     def predict(self, images: np.ndarray) -> list[np.ndarray]:
         """Run the network on uint8 images [B, H, W, C].

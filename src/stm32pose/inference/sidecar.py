@@ -46,6 +46,19 @@ def read_sidecar(model: str | Path) -> dict[str, Any] | None:
     return content
 
 
+def told_rescaling(model: str | Path) -> tuple[float, float] | None:
+    """The (scale, offset) that a file was trained or calibrated with, as its sidecar says; None where it does not.
+
+    Raises:
+        UserError: as `read_sidecar`.
+    """
+    told = (read_sidecar(model) or {}).get("rescaling")
+    try:
+        return (float(told["scale"]), float(told["offset"])) if told else None
+    except (TypeError, KeyError, ValueError) as error:
+        raise UserError(f"{sidecar_path(Path(model))}: 'rescaling' is not {{scale, offset}}") from error
+
+
 def write_sidecar(model: Path, content: dict[str, Any], *, bound: bool = True) -> Path:
     """Write the sidecar of `model`; `content` gets the layout's version and the versions of the tools.
 

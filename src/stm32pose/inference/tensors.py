@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from stm32pose.errors import ConfigError
-
-log = logging.getLogger(__name__)
+from stm32pose.inference.input_range import filling, rescaling_text
 
 TIE = 1e-3
 """Quantized values this close to a half are taken for a half: a file's float32 scale is only that exact."""
@@ -64,17 +62,12 @@ def input_table(tensor: TensorInfo, rescaling: tuple[float, float], path: Path) 
     table = quantize(real, step, zero_point, tensor.dtype)
     if clipped > 0.1 or len(np.unique(table)) < 32:
         low, high = (limits.min - zero_point) * step, (limits.max - zero_point) * step
-        wanted = "[0, 255]; use scale 1, offset 0" if not tensor.scale else f"[{low:.3g}, {high:.3g}]"
+        if not tensor.scale:
+            low, high = 0.0, 255.0
         raise ConfigError(
             f"preprocessing.rescaling: scale {scale:.6g}, offset {offset:g} gives inputs in "
-            f"[{real.min():.3g}, {real.max():.3g}], the input of {path.name} wants {wanted}"
-        )
-    used = (real.max() - real.min()) / (step * (limits.max - limits.min))
-    if used < 0.6 and tensor.scale:
-        log.warning(
-            "preprocessing.rescaling: scale %.6g, offset %g fills %.0f %% of the input range of %s; "
-            "is it the rescaling of its training?",
-            *(scale, offset, 100 * used, path.name),
+            f"[{real.min():.3g}, {real.max():.3g}], the input of {path.name} wants "
+            f"[{low:.3g}, {high:.3g}]; use {rescaling_text(filling(low, high))}"
         )
     return table
 

@@ -30,7 +30,10 @@ DAMAGE = (struct.error, IndexError, KeyError, ValueError, TypeError, AttributeEr
 
 @dataclass(frozen=True)
 class RawTensor:
-    """A tensor as the file has it; `data` is the number of bytes of its constant, 0 for an activation."""
+    """A tensor as the file has it; `data` is the number of bytes of its constant, 0 for an activation.
+
+    `scale` and `zero_point` are the first of its `scales` ones; 0.0 and 0 where it has none.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -38,6 +41,8 @@ class RawTensor:
     data: int
     buffer: int
     scales: int
+    scale: float = 0.0
+    zero_point: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,16 +97,36 @@ def read_raw(content: bytes, path: Path) -> RawGraph:
         raise UserError(f"{path}: damaged TFLite file ({type(error).__name__}: {error})") from error
 
 
+def image_steps(raw: RawGraph) -> tuple[str, float, int] | None:
+    """Type, scale and zero point that the first input is stored in: its own, or those of the QUANTIZE behind it.
+
+    An integer without a scale takes whole numbers as they are: scale 1. None where nothing quantizes the input.
+    """
+    if not raw.inputs:
+        return None
+    given = raw.tensors[raw.inputs[0]]
+    if given.dtype.lstrip("u").startswith("int"):
+        return given.dtype, given.scale or 1.0, given.zero_point
+    for op in raw.ops:
+        if op.kind == "QUANTIZE" and op.inputs[0] == raw.inputs[0]:
+            stored = raw.tensors[op.outputs[0]]
+            return stored.dtype, stored.scale, stored.zero_point
+    return None
+
+
 def _raw_tensor(model: Any, tensor: Any) -> RawTensor:
     buffer = tensor.Buffer()
     quantization = tensor.Quantization()
+    scales = quantization.ScaleLength() if quantization else 0
     return RawTensor(
         name=(tensor.Name() or b"").decode(errors="replace"),
         shape=tuple(tensor.Shape(index) for index in range(tensor.ShapeLength())),
         dtype=DTYPES.get(_names("TensorType")[tensor.Type()], "float32"),
         data=model.Buffers(buffer).DataLength(),
         buffer=buffer,
-        scales=quantization.ScaleLength() if quantization else 0,
+        scales=scales,
+        scale=float(quantization.Scale(0)) if scales else 0.0,
+        zero_point=int(quantization.ZeroPoint(0)) if scales and quantization.ZeroPointLength() else 0,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from stm32pose.benchmark.figures import Figures, Route
@@ -37,7 +37,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     board = load_board(section.board)
     boards = [board, *(other for other in map(load_board, section.boards or board_names()) if other.name != board.name)]
     estimates = [estimate(graph, other) for other in boards]
-    choices = choose(section, config.tools.stedgeai, lambda: find_stedgeai(None))
+    choices = choose(section, config.tools.stedgeai, board, lambda: find_stedgeai(None))
     told: dict[Route, Figures] = {"estimate": estimate_figures(estimates[0])}
     entry = {
         "label": "int8" if graph.quantized else "float",
@@ -79,24 +79,32 @@ def by_cloud(config: Config, run: Run, artifacts: Artifacts, path: Path, board: 
         timeout_s=tool.timeout_s,
         tag=config.general.project_name,
         hsp=tool.hsp,
+        neural_art=tool.neural_art,
     )
 
 
 def by_stedgeai(config: Config, run: Run, artifacts: Artifacts, path: Path, board: Board) -> Figures:
-    """Analyzed by ST's program on this machine: sizes and MACs, no time."""
-    from stm32pose.benchmark.stedgeai import analyze, open_stedgeai
+    """Analyzed by ST's program on this machine: sizes and MACs, no time. With `benchmarking.validate_code` its own
+    comparison of C code and model too."""
+    from stm32pose.benchmark.stedgeai import analyze, open_stedgeai, validate
 
     tool = config.tools.stedgeai
-    return analyze(
-        open_stedgeai(tool.path_to_stedgeai, wanted_version=tool.version),
+    cli = open_stedgeai(tool.path_to_stedgeai, wanted_version=tool.version)
+    folder = run.path("stm32ai_files", f"{path.stem}{path.suffix.replace('.', '_')}", "x").parent
+    figures = analyze(
+        cli,
         path,
         board,
-        folder=run.path("stm32ai_files", f"{path.stem}{path.suffix.replace('.', '_')}", "x").parent,
+        folder=folder,
         optimization=tool.optimization,
         neural_art=tool.neural_art,
         hsp=tool.hsp,
         timeout_s=tool.timeout_s,
     )
+    if config.benchmarking is None or not config.benchmarking.validate_code:
+        return figures
+    metrics = validate(cli, path, folder=folder / "validate", mode="host", timeout_s=tool.timeout_s)
+    return replace(figures, validation=metrics)
 
 
 ROUTES: dict[Route, Callable[[Config, Run, Artifacts, Path, Board], Figures]] = {
@@ -107,7 +115,7 @@ ROUTES: dict[Route, Callable[[Config, Run, Artifacts, Path, Board], Figures]] = 
 
 def log_figures(figures: Figures) -> None:
     """ST's lines, each with how its figure was obtained."""
-    if figures.tool:
+    if figures.tool and figures.route != "estimate":
         log.info("stedgeai core version : %s", figures.tool)
     log.info("Benchmarking board : %s (%s)", figures.board, figures.how)
     for name, value in (

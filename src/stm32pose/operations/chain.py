@@ -12,9 +12,11 @@ from stm32pose.config.schema import Config
 from stm32pose.errors import UserError
 from stm32pose.operations import benchmark, deploy, evaluate, predict, quantize, train
 from stm32pose.operations.artifacts import Artifacts
+from stm32pose.operations.checks import check_steps
 from stm32pose.operations.cloud import cloud_session
 from stm32pose.operations.prepare import prepare
 from stm32pose.reporting import console
+from stm32pose.reporting.redact import redact_folder
 from stm32pose.reporting.run import Run
 from stm32pose.reporting.summary import print_summary
 from stm32pose.reporting.tracked import track_summary
@@ -47,12 +49,14 @@ def run_chain(config: Config, folder: Path, *, overrides: Iterable[str] = ()) ->
         UserError: the run failed for a reason the user can mend.
         KeyboardInterrupt: Ctrl-C.
     """
+    check_steps(config)
     config = _seeded(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         console.setup_logging(folder)
     except OSError as error:
         raise UserError(f"{folder}: the run folder cannot be made ({error.strerror})") from error
+    redact_folder(folder / ".hydra")
     with track(config, name=folder.name) as tracker:
         return _run(config, folder, tracker, overrides)
 

@@ -46,6 +46,7 @@ def codec_of(
     Raises:
         ConfigError: the outputs are of another kind, or of another number of keypoints.
     """
+    _warn_of_rescaling(config, runner.path)
     shapes = [tuple(output.shape) for output in runner.outputs]
     names = [output.name for output in runner.outputs]
     return _codec(
@@ -73,7 +74,33 @@ def codec_of_model(
 
     shapes = [tuple(output.shape[1:]) for output in model.outputs]
     where = f"model.model_path: {path}" if path else "model"
+    if path:
+        _warn_of_rescaling(config, path)
     return _codec(config, path, final_activation(model), shape, shapes, keypoints, where=where)
+
+
+def _warn_of_rescaling(config: Config, path: Path) -> None:
+    """Log where the configuration's rescaling is not that of the file, as far as the file or its sidecar tells.
+
+    Nothing else would: a network takes any numbers, and its poses are then merely bad. A quantized file that was
+    calibrated on images without black or white has an input range of its own; that is no other rescaling.
+    """
+    from stm32pose.inference.input_range import USUAL, own_rescaling, rescaling_text, same_rescaling
+    from stm32pose.inference.sidecar import sidecar_path, told_rescaling
+
+    configured = (config.preprocessing.rescaling.scale, config.preprocessing.rescaling.offset)
+    told, why = told_rescaling(path), f"{sidecar_path(path).name} beside {path.name} says"
+    if told is None:
+        told, why = own_rescaling(path), f"the input of {path.name} was quantized for"
+        alike = told is None or (told not in USUAL and 0.6 < abs(configured[0] / told[0]) < 1 / 0.6)
+    else:
+        alike = False
+    if told is None or alike or same_rescaling(told, configured):
+        return
+    log.warning(
+        "preprocessing.rescaling: %s, but %s %s; with another rescaling than in training poses are wrong",
+        *(rescaling_text(configured), why, rescaling_text(told)),
+    )
 
 
 def _codec(

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from stm32pose.codecs.yolo import CONFIDENCE
 from stm32pose.config.schema import Config
+from stm32pose.operations.array_files import ArrayFiles, open_arrays
 from stm32pose.operations.artifacts import Artifacts, Measured
 from stm32pose.operations.codec import codec_of
-from stm32pose.operations.subjects import Subject, file_safe, subjects_of
+from stm32pose.operations.subjects import Subject, subjects_of
 from stm32pose.reporting import console
+from stm32pose.reporting.judged import own_entry
 from stm32pose.reporting.run import Run
 
 if TYPE_CHECKING:
@@ -41,10 +41,9 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     skeleton, splits = artifacts.labelled()
     set_name, samples = evaluation_set(splits)
     for subject in subjects_of(config, run, artifacts):
-        name = file_safe(subject.label)
-        with _opened(run, subject) as runner:
-            found = measure(subject.config, runner, samples, skeleton, label=subject.label, where=subject.where)
-            dump_arrays(subject.config, run, runner, samples, name)
+        name, where = subject.file, subject.where
+        with _opened(run, subject) as runner, open_arrays(subject.config, run, name, len(samples)) as arrays:
+            found = measure(subject.config, runner, samples, skeleton, label=subject.label, where=where, arrays=arrays)
             entry = _entry(subject, found, run.relative(subject.path), runner, set_name)
         artifacts = artifacts.with_measured(found)
         run.write_json(f"per_image_{name}.json", found.results["per_image"])
@@ -56,7 +55,8 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     if config.postprocessing.plot_metrics:
         curves = [(found.label, found.results["precision_recall"]) for found in artifacts.measured]
         precision_recall_chart(curves, run.figures / "precision_recall.png")
-    example_pictures(samples, artifacts.measured, skeleton, run.figures, config)
+    shown = own_entry(run.results["evaluation"]) or {}
+    example_pictures(samples, artifacts.measured, skeleton, run.figures, config, ranked_by=shown.get("label"))
     return artifacts
 
 
@@ -68,6 +68,7 @@ def measure(
     *,
     label: str | None = None,
     where: str = "model.model_path",
+    arrays: ArrayFiles | None = None,
 ) -> Measured:
     """Poses and figures of one model on `samples`; preparing images and the model's own work overlap.
 
@@ -78,6 +79,7 @@ def measure(
         skeleton: of the labels.
         label: of the result; None: "float" or "int8".
         where: the key that names the model, for messages.
+        arrays: gets what the network is fed and gives.
 
     Raises:
         ConfigError: the model's outputs or its input do not fit to the configuration.
@@ -96,11 +98,13 @@ def measure(
         batch_size=BATCH,
         workers=config.general.num_workers,
     )
-    label = label or ("int8" if runner.quantized else "float")
+    label = label or runner.number_types
     poses: list[Poses] = []
     started, before = time.perf_counter(), runner.invoke_seconds
     with console.counting(f"{label} on {len(samples)} images", len(samples)) as advance:
         for batch, outputs in predict_ahead(runner, pipeline.epoch(0), lambda batch: batch.images):
+            if arrays is not None:
+                arrays.add(runner, batch.images, outputs)
             found = codec.decode_poses(outputs)
             poses.extend(poses_in_image(pose, matrix) for pose, matrix in zip(found, batch.matrices, strict=True))
             advance(len(batch.images))
@@ -129,27 +133,6 @@ def _opened(run: Run, subject: Subject) -> Iterator[Runner]:
         close = getattr(runner, "close", None)
         if close is not None:
             close()
-
-
-def dump_arrays(config: Config, run: Run, runner: Runner, samples: list[Sample], name: str) -> None:
-    """`gen_npy_input` and `gen_npy_output`: network inputs and outputs as arrays, one file a tensor."""
-    section = config.evaluation
-    if not (section.gen_npy_input or section.gen_npy_output):
-        return
-    from stm32pose.data.pipeline import Pipeline
-
-    pipeline = Pipeline(
-        samples, input_shape=runner.input_shape, preprocessing=config.preprocessing, batch_size=BATCH, workers=1
-    )
-    batches = [batch.images for batch in pipeline.epoch(0)]
-    if section.gen_npy_input:
-        inputs = np.concatenate([runner.inputs(images) for images in batches])
-        np.save(run.path("arrays", f"{section.npy_in_name}_{name}.npy"), inputs, allow_pickle=False)
-    if section.gen_npy_output:
-        outputs = [runner.predict(images) for images in batches]
-        for index in range(len(outputs[0])):
-            file = f"{section.npy_out_name}_{name}" + (f"_{index}" if len(outputs[0]) > 1 else "")
-            np.save(run.path("arrays", f"{file}.npy"), np.concatenate([o[index] for o in outputs]), allow_pickle=False)
 
 
 def _sure_from(config: Config, several: bool, label: str) -> float:
@@ -185,6 +168,7 @@ def _entry(subject: Subject, found: Measured, file: str, runner: Runner, set_nam
     return {
         "label": subject.label,
         "precision": subject.precision,
+        "own": subject.own,
         "kind": runner.kind,
         "target": subject.config.evaluation.target,
         "model_type": subject.config.model.model_type,

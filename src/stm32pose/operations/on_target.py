@@ -69,7 +69,7 @@ def open_runner(config: Config, run: Run, path: Path, section: OnTarget) -> Runn
         return host
     from stm32pose.inference.st_runner import StRunner
 
-    folder = run.path(FOLDER, f"{path.stem}{path.suffix.replace('.', '_')}", "x").parent
+    folder = _new_folder(run, f"{path.stem}{path.suffix.replace('.', '_')}")
     if section.target == "stedgeai_host":
         cli = _program(config)
         descriptor = _host_library(cli, config, path, section, host, folder)
@@ -82,6 +82,37 @@ def open_runner(config: Config, run: Run, path: Path, section: OnTarget) -> Runn
     return runner
 
 
+def check_programs(config: Config, section: OnTarget) -> None:
+    """What `open_runner` will need of ST for `section.target`, looked for before the long steps. Nothing is started.
+
+    Args:
+        config: `tools.stedgeai`.
+        section: `config.evaluation` or `config.prediction`.
+
+    Raises:
+        ConfigError: ST Edge AI Core, the loader, the file of profiles or ST's Python package is not found.
+    """
+    if section.target == "host":
+        return
+    from stm32pose.benchmark.stedgeai import find_stedgeai
+    from stm32pose.benchmark.stedgeai_program import StEdgeAI, need_stedgeai
+
+    tool = config.tools.stedgeai
+    ready = section.target in BOARDS and section.profile == "auto_valid"
+    path = find_stedgeai(tool.path_to_stedgeai)[0] if ready else need_stedgeai(tool.path_to_stedgeai)
+    # Name and version are asked when it is run.
+    cli = StEdgeAI(path, "", "") if path is not None else None
+    if section.target in BOARDS and not ready and cli is not None:
+        loader = _loader(tool.path_to_loader, cli, BOARDS[section.target].loader)
+        _profile(config, section, loader)
+    if _package(cli) is None and importlib.util.find_spec("stm_ai_runner") is None:
+        place = f"nor in {cli.root / RUNNER_FOLDER}" if cli is not None else "and no ST Edge AI Core that brings it"
+        raise ConfigError(
+            f"{_where(section)}.target: got '{section.target}'; stm_ai_runner, ST's Python package, is neither "
+            f"installed {place}"
+        )
+
+
 def check_target(path: Path, section: OnTarget) -> None:
     """ConfigError: a model that only this machine can run, and another target."""
     if section.target != "host" and model_kind(path) == "keras":
@@ -89,6 +120,16 @@ def check_target(path: Path, section: OnTarget) -> None:
             f"{_where(section)}.target: got '{section.target}' for {path.name}; ST's tools run .tflite and .onnx files "
             "there; use host, or quantize first"
         )
+
+
+def _new_folder(run: Run, name: str) -> Path:
+    """A folder of this use alone: files of one name in two folders, or of two steps, must not meet."""
+    number, folder = 1, run.path(FOLDER, name)
+    while folder.exists():
+        number += 1
+        folder = run.path(FOLDER, f"{name}_{number}")
+    folder.mkdir()
+    return folder
 
 
 def _host_library(cli: StEdgeAI, config: Config, path: Path, section: OnTarget, host: Runner, folder: Path) -> str:
@@ -162,8 +203,13 @@ def _tensor_options(section: OnTarget, host: Runner) -> list[str]:
 
 def _profile(config: Config, section: OnTarget, loader: Path) -> str:
     """`PROFILE@FILE`: that of `tools.stedgeai.neural_art`, or `profile` in the file beside the loader."""
-    if config.tools.stedgeai.neural_art:
-        return config.tools.stedgeai.neural_art
+    from stm32pose.benchmark.stedgeai import check_profile, whole_profile
+
+    if given := config.tools.stedgeai.neural_art:
+        if (loader.parent / (given.partition("@")[2] or ".")).is_file():
+            return given  # ST's program runs there
+        check_profile(given)
+        return whole_profile(given)
     file = loader.with_name("user_neuralart.json")
     if not file.is_file():
         raise ConfigError(
@@ -178,12 +224,11 @@ def _loader(given: str | None, cli: StEdgeAI, name: str) -> Path:
 
     A configuration may come from a stranger: it chooses which copy of the script runs, not which script.
     """
-    stem = Path(name).stem
     if given and not ("<" in given and ">" in given):
         path = Path(given).expanduser()
         if path.is_dir():
             path = path / name
-        elif not path.name.startswith(stem):
+        elif path.name != name:
             raise ConfigError(f"{LOADER_KEY}: got {given}; the file must be called {name}")
         if not path.is_file():
             raise ConfigError(f"{LOADER_KEY}: {path} does not exist")

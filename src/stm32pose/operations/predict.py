@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stm32pose.config.schema import Config
@@ -15,6 +17,7 @@ from stm32pose.reporting.run import Run
 
 if TYPE_CHECKING:
     from stm32pose.data.frames import Source
+    from stm32pose.operations.predict_images import Pass
 
 log = logging.getLogger(__name__)
 
@@ -57,27 +60,26 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     section, sources, path = config.prediction, _sources(config), artifacts.latest
     earlier = run.results.get("prediction")
     name = f"{FOLDER}_{2 + len(earlier['earlier'])}" if earlier else FOLDER
-    folder = run.path(name, "x").parent
-    with open_window(section.show) as window:
-        runner = open_runner(config, run, path, section)
-        skeleton = skeleton_of(config, artifacts.skeleton, runner)
-        codec = codec_of(config, runner, skeleton)
-        model = Model(runner, codec, skeleton, NetworkInput(runner.input_shape, config.preprocessing))
-        gallery = Gallery(section.gallery_images)
-        limit = f", at most {section.max_images}" if section.max_images else ""
-        log.info("predicting %s%s with %s", _told(sources), limit, run.relative(path))
-        with open_files(folder, skeleton.keypoints) as files, open_drawings(folder) as drawings:
-            images = Pass(config, model, sources, Outputs(files, drawings, gallery, window))
-            interrupted = images.predict()
-    if images.failed and not images.count:
-        first = images.failed[0]
-        raise UserError(
-            f"dataset.prediction_path: none of {len(images.failed)} files can be read; the first: {first['file']}: "
-            f"{first['reason']}"
-        )
+    folder = run.folder / name
+    try:
+        with open_window(section.show) as window:
+            runner = open_runner(config, run, path, section)
+            skeleton = skeleton_of(config, artifacts.skeleton, runner)
+            codec = codec_of(config, runner, skeleton)
+            model = Model(runner, codec, skeleton, NetworkInput(runner.input_shape, config.preprocessing))
+            gallery = Gallery(section.gallery_images)
+            limit = f", at most {section.max_images}" if section.max_images else ""
+            log.info("predicting %s%s with %s", _told(sources), limit, run.relative(path))
+            with open_files(folder, skeleton.keypoints) as files, open_drawings(folder) as drawings:
+                images = Pass(config, model, sources, Outputs(files, drawings, gallery, window))
+                interrupted = images.predict()
+                _check_any(images)
+    except BaseException:
+        _drop_empty(folder)
+        raise
     entry = {
         "model": run.relative(path),
-        "label": "int8" if runner.quantized else "float",
+        "label": runner.number_types,
         "skeleton": skeleton.name,
         "target": section.target,
         "folder": name,
@@ -97,6 +99,22 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     if interrupted:
         raise KeyboardInterrupt
     return artifacts
+
+
+def _check_any(images: Pass) -> None:
+    """UserError: there was no image that could be read."""
+    if images.failed and not images.count:
+        first = images.failed[0]
+        raise UserError(
+            f"dataset.prediction_path: none of {len(images.failed)} files can be read; the first: {first['file']}: "
+            f"{first['reason']}"
+        )
+
+
+def _drop_empty(folder: Path) -> None:
+    """Leave no folder behind in which nothing was written."""
+    with suppress(OSError):  # it holds something, or was never made
+        folder.rmdir()
 
 
 def _sources(config: Config) -> list[Source]:

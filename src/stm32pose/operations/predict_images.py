@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 TOLD = 20
 """Unreadable files that get a line of the log each; results.json has all."""
+ALL = "all images were predicted"
 WARM_UP = "a first inference on a black image, for warm-up, is not counted"
 
 
@@ -80,7 +81,7 @@ class Pass:
         self.failed: list[dict[str, str]] = []
         self._config, self._model, self._sources, self._outputs = config, model, sources, outputs
         self._poses = self._empty = 0
-        self._ended = "all images were predicted"
+        self._ended = ALL
         self._timing, self._seconds = Timing(), 0.0
         names = [source.name for source in sources]
         # As the readers of labelled sets number images, so that results go with COCO's annotations of the same folder.
@@ -124,7 +125,7 @@ class Pass:
             "poses": self._poses,
             "images_without_pose": self._empty,
             "kpts_conf_thresh": self._config.postprocessing.kpts_conf_thresh,
-            "ended": self._ended,
+            "ended": "all other images were predicted" if self.failed and self._ended == ALL else self._ended,
             "failed": self.failed,
             "videos": self._outputs.drawings.videos,
             "timing": {

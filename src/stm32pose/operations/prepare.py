@@ -40,10 +40,6 @@ def prepare(config: Config, run: Run) -> Artifacts:
         from stm32pose.training.runtime import prepare_runtime
 
         prepare_runtime(config)
-    if "predict" in config.steps:
-        from stm32pose.operations.predict import check
-
-        check(config)
     needs = set().union(*(NEEDS.get(step, set()) for step in config.steps))
     if calibrates_on_random_images(config):
         needs -= NEEDS["quantize"]
@@ -84,7 +80,8 @@ def _with_data(config: Config, run: Run, artifacts: Artifacts, needs: set[str]) 
     run.write_json("splits.json", manifest)
     run.add("dataset", dataset_summary(config, skeleton, splits))
     for name, entry in run.results["dataset"]["sets"].items():
-        log.info("%s: %d images, %d instances (%s)", name, entry["images"], entry["instances"], entry["source"])
+        people = f", {entry['instances']} instances" if entry["instances"] else ""
+        log.info("%s: %d images%s (%s)", name, entry["images"], people, entry["source"])
     return replace(artifacts, skeleton=skeleton, splits=splits)
 
 

@@ -70,6 +70,10 @@ class Job:
 
         return len(self.samples) or FAKE_IMAGES
 
+    def destination(self, name: str) -> Path:
+        """Where a quantized file goes; its folder is made when it is written, not by a run that fails before."""
+        return self.run.folder / self.section.export_dir / name
+
     def images(self, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
         """Calibration batches, uint8 [B, H, W, C], resized as everywhere; `advance` is told how many more there are."""
         from stm32pose.data.pipeline import Pipeline
@@ -104,7 +108,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     job = make_job(config, run, artifacts, section, path)
     quantized = quantizer(job)
     entry = {
-        "label": "int8",
+        "label": _label(quantized.path),
         "quantizer": section.quantizer,
         "file": run.relative(quantized.path),
         "sidecar": run.relative(quantized.sidecar),
@@ -122,6 +126,15 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     run.add("quantization", entry, append=True)
     log.info("quantized model: %s, %.1f KiB", quantized.path, quantized.size_bytes / 1024)
     return artifacts.with_model(quantized.path)
+
+
+def _label(path: Path) -> str:
+    """`int8`, `int16`, `int8 w4`: what a quantized file computes with, as the table of an evaluation calls it."""
+    if model_kind(path) != "onnx":
+        return "int8"
+    from stm32pose.inference.onnx_graph import number_types, read_onnx_model
+
+    return number_types(read_onnx_model(path))
 
 
 def make_job(config: Config, run: Run, artifacts: Artifacts, section: Quantization, path: Path) -> Job:
@@ -210,7 +223,7 @@ def keras_to_tflite(job: Job) -> QuantizedModel:
             job.keras_model,
             job.images(advance),
             section=job.section,
-            destination=job.run.path(job.section.export_dir, "quantized_model.tflite"),
+            destination=job.destination("quantized_model.tflite"),
             rescaling=job.rescaling,
             metadata=job.metadata,
             decode=job.reference.decode,
@@ -222,14 +235,17 @@ def keras_to_onnx(job: Job) -> QuantizedModel:
     """Keras -> converted_model.onnx (float) -> QDQ."""
     from stm32pose.inference.keras_onnx import export_onnx
     from stm32pose.inference.sidecar import write_sidecar
+    from stm32pose.quantization.onnx_recipe import check_names, make_recipe
     from stm32pose.quantization.parity import file_parity, parity_text
 
+    recipe = make_recipe(job.section)
     assert job.keras_model is not None  # noqa: S101  the table sends Keras models here
     exported = export_onnx(
         job.keras_model,
-        job.run.path(*FLOAT_ONNX),
+        job.run.folder.joinpath(*FLOAT_ONNX),
         opset=job.section.target_opset,
         layout=job.section.onnx_layout,
+        check=lambda exported: check_names(recipe, job.section, exported),
     )
     quantized = onnx_to_onnx(job, exported)
     parity = file_parity(job.reference, exported, quantized.images, job.rescaling)
@@ -253,7 +269,7 @@ def onnx_to_onnx(job: Job, source: Path | None = None) -> QuantizedModel:
         job.images(lambda _count: None),
         total=job.total,
         section=job.section,
-        destination=job.run.path(job.section.export_dir, quantized_name(job.path.stem, job.section)),
+        destination=job.destination(quantized_name(job.path.stem, job.section)),
         rescaling=job.rescaling,
         metadata=job.metadata,
         reference=job.reference,
@@ -280,25 +296,13 @@ def chosen(path: Path, section: Quantization) -> Quantizer:
     Raises:
         ConfigError: there is none for such a file, or an option cannot be.
     """
-    from stm32pose.quantization.onnx_model import check_onnx_section
-    from stm32pose.quantization.tflite import check_section
+    from stm32pose.quantization.onnx_recipe import check_quantization
 
     kind = model_kind(path) or path.suffix
-    quantizer = QUANTIZERS.get((kind, section.quantizer))
-    if quantizer is None:
-        takes = {
-            "onnx": "an .onnx file needs quantizer: onnx_quantizer (a .tflite file is made from .keras or .h5)",
-        }
-        raise ConfigError(
-            f"quantization.quantizer: got {section.quantizer} for {path.name}; "
-            f"{takes.get(kind, 'quantization takes .keras, .h5 and .onnx files')}"
-        )
+    check_quantization(section, kind, name=path.name)
     if section.quantizer == "onnx_quantizer":
         packages = ("onnx", "onnxruntime", *(("tf2onnx",) if kind == "keras" else ()))
         missing = [name for name in packages if find_spec(name) is None]
         if missing:
             raise UserError(f"quantization.quantizer: onnx_quantizer needs {', '.join(missing)}: pip install {EXTRA}")
-        check_onnx_section(section)
-    else:
-        check_section(section)
-    return quantizer
+    return QUANTIZERS[kind, section.quantizer]

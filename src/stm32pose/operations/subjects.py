@@ -11,6 +11,7 @@ from typing import Literal
 
 from stm32pose.config.schema import Config
 from stm32pose.config.suffixes import model_kind
+from stm32pose.errors import UserError
 from stm32pose.operations.artifacts import Artifacts
 from stm32pose.operations.prepare import model_file
 from stm32pose.reporting.run import Run
@@ -18,6 +19,8 @@ from stm32pose.reporting.run import Run
 log = logging.getLogger(__name__)
 
 Precision = Literal["float", "int8"]
+LONGEST = 150
+"""Bytes of a label in a file name; file systems take 255 for the whole."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +29,24 @@ class Subject:
 
     Attributes:
         path: the file.
-        label: its name in tables and files, unique in a run.
-        precision: "float" or "int8".
+        label: its name in tables, unique in a run.
+        file: its name in the names of files, unique in a run.
+        precision: "float" or "int8", which stands for every integer type.
         config: how it is run: the run's own, or with the file's model type and rescaling.
         where: the key that names the file.
     """
 
     path: Path
     label: str
+    file: str
     precision: Precision
     config: Config
     where: str
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a model of the run, not one to compare with."""
+        return self.where != "evaluation.models"
 
 
 def subjects_of(config: Config, run: Run, artifacts: Artifacts) -> list[Subject]:
@@ -53,22 +63,25 @@ def subjects_of(config: Config, run: Run, artifacts: Artifacts) -> list[Subject]
     candidates = [(path, "model.model_path") for path in artifacts.models]
     if _all_own_are_here(config, run):
         candidates += [(model_file(str(path), run), "evaluation.models") for path in config.evaluation.models]
-    rows: list[tuple[Path, str, Config, Precision]] = []
+    rows: list[tuple[Path, str, Config, str, Precision]] = []
     for path, where in candidates:
         if path.resolve() not in known:
             known.add(path.resolve())
             suited = _with_rescaling(config, path) if where == "evaluation.models" else config
-            precision, suited = _probe(suited, path, where)
-            rows.append((path, where, suited, precision))
-    labels = unique_labels([(path, kind) for path, _, _, kind in rows], [found.label for found in artifacts.measured])
+            types, precision, suited = _probe(suited, path, where)
+            rows.append((path, where, suited, types, precision))
+    files = [(path, types) for path, _, _, types, _ in rows]
+    before = [found.label for found in artifacts.measured]
+    labels = unique_labels(files, before)
+    names = file_names([*before, *labels])[len(before) :]
     return [
-        Subject(path, label, precision, suited, where)
-        for label, (path, where, suited, precision) in zip(labels, rows, strict=True)
+        Subject(path, label, name, precision, suited, where)
+        for label, name, (path, where, suited, _, precision) in zip(labels, names, rows, strict=True)
     ]
 
 
 def unique_labels(files: Sequence[tuple[Path, str]], taken: Iterable[str] = ()) -> list[str]:
-    """`float` or `int8` where one file alone is of that precision, else with the stem: `int8 yolov8n_256`.
+    """`float`, `int8`, `int16`... where one file alone is of that kind, else with the stem: `int8 yolov8n_256`.
 
     Files of the same stem are told apart by their folder, at last by a number.
     """
@@ -84,9 +97,28 @@ def unique_labels(files: Sequence[tuple[Path, str]], taken: Iterable[str] = ()) 
     return labels
 
 
+def file_names(labels: Iterable[str]) -> list[str]:
+    """A part of a file name for each label, in their order; equal ones get a number, on systems that ignore case too.
+
+    A name depends on its label and those before it alone: what an earlier step wrote keeps its name.
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    for label in labels:
+        stem = name = file_safe(label)
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
 def file_safe(label: str) -> str:
-    """A label as a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", label).strip("_")
+    """A label as a part of a file name: letters of any script, digits and `._-`; at most `LONGEST` bytes."""
+    kept = re.sub(r"[^\w.-]+", "_", label).strip("_")
+    return kept.encode()[:LONGEST].decode(errors="ignore") or "model"
 
 
 def _all_own_are_here(config: Config, run: Run) -> bool:
@@ -98,40 +130,42 @@ def _all_own_are_here(config: Config, run: Run) -> bool:
 
 
 def _with_rescaling(config: Config, path: Path) -> Config:
-    """The configuration with the rescaling that the file's input was quantized for, where the file tells."""
-    from stm32pose.inference.input_range import own_rescaling
+    """The configuration with the rescaling that the file was made for, where its sidecar or its input tells.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    from stm32pose.inference.input_range import own_rescaling, rescaling_text, same_rescaling
+    from stm32pose.inference.sidecar import told_rescaling
 
     rescaling = config.preprocessing.rescaling
-    told = own_rescaling(path)
-    if told is None or _close(told, (rescaling.scale, rescaling.offset)):
+    try:
+        told, why = told_rescaling(path), "the JSON beside it says"
+        if told is None:
+            told, why = own_rescaling(path), "its input is quantized"
+    except UserError as error:
+        raise type(error)(f"evaluation.models: {error}") from error
+    if told is None or same_rescaling(told, (rescaling.scale, rescaling.offset)):
         return config
-    log.info("evaluation.models: %s takes rescaling scale %.6g, offset %g, as its input is quantized", path, *told)
+    log.info("evaluation.models: %s takes rescaling %s, as %s", path, rescaling_text(told), why)
     rescaling = rescaling.model_copy(update={"scale": told[0], "offset": told[1]})
     return config.model_copy(update={"preprocessing": config.preprocessing.model_copy(update={"rescaling": rescaling})})
 
 
-def _probe(config: Config, path: Path, where: str) -> tuple[Precision, Config]:
-    """The file's precision, and the configuration with the model type of a further file."""
+def _probe(config: Config, path: Path, where: str) -> tuple[str, Precision, Config]:
+    """The file's number types, its precision, and the configuration with the model type of a further file."""
     if model_kind(path) == "keras":
-        return "float", _on_host(config, path)
+        return "float", "float", _on_host(config, path)
     from stm32pose.codecs.select import recognise
-    from stm32pose.inference.input_range import own_rescaling
     from stm32pose.inference.runner import load_runner
 
     rescaling = (config.preprocessing.rescaling.scale, config.preprocessing.rescaling.offset)
     runner = load_runner(path, rescaling=rescaling)
-    told = own_rescaling(path) if runner.kind == "onnx" else None
-    if told is not None and not _close(told, rescaling):
-        log.warning(
-            "preprocessing.rescaling: scale %.6g, offset %g, but the input of %s was quantized for scale %.6g, "
-            "offset %g; is it the rescaling of its training?",
-            *(*rescaling, path.name, *told),
-        )
     kind, _ = recognise([output.shape for output in runner.outputs])
     if where == "evaluation.models" and kind and kind != config.model.model_type:
         log.info("evaluation.models: %s is evaluated as %s, by its outputs", path, kind)
         config = config.model_copy(update={"model": config.model.model_copy(update={"model_type": kind})})
-    return ("int8" if runner.quantized else "float"), config
+    return runner.number_types, ("int8" if runner.quantized else "float"), config
 
 
 def _on_host(config: Config, path: Path) -> Config:
@@ -140,10 +174,3 @@ def _on_host(config: Config, path: Path) -> Config:
         return config
     log.info("evaluation.target: %s is a Keras file and runs on the host, not on %s", path, config.evaluation.target)
     return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"target": "host"})})
-
-
-def _close(first: tuple[float, float], second: tuple[float, float]) -> bool:
-    """Whether two rescalings take pixels to the same range within two steps of 255."""
-    step = max(abs(first[0]), abs(second[0]))
-    ends = [(offset, 255 * scale + offset) for scale, offset in (first, second)]
-    return all(abs(one - other) <= 2 * step for one, other in zip(*ends, strict=True))

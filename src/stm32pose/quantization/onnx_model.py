@@ -32,14 +32,11 @@ from stm32pose.quantization.mixed import Bench, Labelled, counting, inspect_laye
 from stm32pose.quantization.onnx_border import dtype_of, set_types
 from stm32pose.quantization.onnx_qdq import to_qdq
 from stm32pose.quantization.onnx_ranges import Range, activation_ranges
-from stm32pose.quantization.onnx_recipe import Recipe, check_names, make_recipe
+from stm32pose.quantization.onnx_recipe import Recipe, check_names, check_onnx_section, make_recipe
 from stm32pose.quantization.parity import Reference, file_parity, parity_text
 from stm32pose.quantization.result import QuantizedModel, describe
 
 log = logging.getLogger(__name__)
-
-LOWEST_OPSET = 13
-"""QuantizeLinear with a scale a channel begins here."""
 
 
 @dataclass(frozen=True)
@@ -57,23 +54,6 @@ def quantized_name(stem: str, section: Quantization) -> str:
     return f"{stem}_quant_qdq_{'pc' if section.granularity == 'per_channel' else 'pt'}.onnx"
 
 
-def check_onnx_section(section: Quantization) -> None:
-    """ConfigError: an option that cannot be, whatever the model; said before anything long begins."""
-    if section.quantization_type != "PTQ":
-        raise ConfigError(
-            f"quantization.quantization_type: {section.quantization_type!r} is not built yet, a later release brings "
-            "it; use 'PTQ'"
-        )
-    if section.optimize:
-        raise ConfigError(
-            "quantization.optimize: got True with quantizer: onnx_quantizer; it is for TFlite_converter with "
-            "granularity: per_tensor: use optimize: False"
-        )
-    if section.target_opset < LOWEST_OPSET:
-        raise ConfigError(f"quantization.target_opset: got {section.target_opset}; QDQ needs {LOWEST_OPSET} or more")
-    make_recipe(section)
-
-
 def already_quantized(path: Path) -> str:
     """What to say of a model that needs no quantization."""
     return (
@@ -86,13 +66,15 @@ def load_float(path: Path, section: Quantization, recipe: Recipe) -> FloatModel:
     """Read, check and prepare a float .onnx file.
 
     Raises:
-        ConfigError: the model is quantized already, has an open size or several inputs, or lacks a name of the recipe.
+        ConfigError: the model is quantized already, has an open size, several inputs or inputs and outputs that are not
+            float32, or lacks a name of the recipe.
         UserError: it cannot be read, raised to the operator set, or loaded.
     """
     what = path.name
     model = read_onnx_model(path)
     if is_quantized(model):
         raise ConfigError(already_quantized(path))
+    _check_floats(model, path)
     model = fix_batch(model, what)
     model = raise_opset(model, section.target_opset, what)
     model = folded(model, what)
@@ -103,6 +85,18 @@ def load_float(path: Path, section: Quantization, recipe: Recipe) -> FloatModel:
     layout = layout_of(shape)
     first, second, third = shape
     return FloatModel(model, layout, (first, second, third) if layout == "NHWC" else (second, third, first), what)
+
+
+def _check_floats(model: Any, path: Path) -> None:
+    """ConfigError: an input or output that is not float32."""
+    for kind, values in (("input", [image_input(model, path.name)]), ("output", model.graph.output)):
+        for value in values:
+            got = dtype_of(value)
+            if got != "float32":
+                raise ConfigError(
+                    f"model.model_path: {path}: its {kind} '{value.name}' is {got}; quantization takes float32 inputs "
+                    "and outputs: export the model with these"
+                )
 
 
 def quantize_onnx(

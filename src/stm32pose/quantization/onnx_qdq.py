@@ -60,6 +60,10 @@ def to_qdq(
                 overrides[name] = [image_override(image_range, recipe.activation_type, stored_pixels)]
     overrides |= _softmax_overrides(model, ranges)
     overrides |= {name: [_override(item, name in ranges) for item in items] for name, items in recipe.overrides.items()}
+    options = dict(recipe.options)
+    if recipe.symmetric_ranges or any(name in ranges for name in recipe.overrides):
+        # ONNX Runtime drops a ReLU whose range cuts what it cuts; a range that someone else chose lets negatives pass.
+        options.setdefault("QDQKeepRemovableActivations", True)
     data: dict[str, Any] = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -73,7 +77,7 @@ def to_qdq(
                 list(recipe.nodes),
                 list(recipe.excluded),
                 list(recipe.op_types) or sorted({*QLinearOpsRegistry, *QDQRegistry}),
-                {**recipe.options, "TensorQuantOverrides": overrides},
+                {**options, "TensorQuantOverrides": overrides},
             )
             quantizer.quantize_model()
             quantizer.model.topological_sort()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from typing import Any, Literal
 
+from stm32pose.config.suffixes import KERAS
 from stm32pose.config.target_sections import OnnxParameters, Quantization
 from stm32pose.errors import ConfigError, did_you_mean
 from stm32pose.inference.onnx_graph import constants
 
 Method = Literal["MinMax", "MovingAverage", "Entropy", "Percentile"]
 
+PAIRS = (("keras", "TFlite_converter"), ("keras", "onnx_quantizer"), ("onnx", "onnx_quantizer"))
+"""Kinds of float models and the quantizers that take them."""
 OPTIONS: dict[str, type | tuple[type, ...]] = {
     "ActivationSymmetric": bool,
     "WeightSymmetric": bool,
@@ -51,7 +55,11 @@ OVERRIDE_KEYS = ("quant_type", "axis", "scale", "zero_point", "symmetric", "redu
 BITS = {"Int4": 4, "UInt4": 4, "Int8": 8, "UInt8": 8, "Int16": 16, "UInt16": 16}
 NEW_TYPES_OPSET = 21
 """The operator set from which ONNX has 4-bit and 16-bit tensors."""
+LOWEST_OPSET = 13
+"""QuantizeLinear with a scale a channel begins here."""
 LISTED = 12
+ALIKE = 0.7
+"""Of the part of a node's name that a misspelt one is taken for."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,53 @@ class Recipe:
         types = {self.weight_type, self.activation_type}
         types |= {item["quant_type"] for items in self.overrides.values() for item in items if "quant_type" in item}
         return NEW_TYPES_OPSET if any(BITS[name] != 8 for name in types) else 1
+
+
+def check_quantization(section: Quantization, kind: str, *, name: str = "") -> None:
+    """Whatever is wrong with a section for a kind of model, told without opening the model or importing a converter.
+
+    Args:
+        section: `quantization` of the configuration.
+        kind: of the float model: "keras" or "onnx"; nothing else can be quantized.
+        name: the file's name, for messages.
+
+    Raises:
+        ConfigError: no quantizer takes such a model, or an option is unknown, impossible or not built yet.
+    """
+    from stm32pose.quantization.tflite import check_section
+
+    quantizer = section.quantizer
+    if (kind, quantizer) not in PAIRS:
+        takes = f"quantization takes {', '.join(KERAS)} and .onnx files"
+        if kind == "onnx":
+            takes = "an .onnx file needs quantizer: onnx_quantizer (a .tflite file is made from .keras or .h5)"
+        raise ConfigError(f"quantization.quantizer: got {quantizer} for {name or f'a file of kind {kind}'}; {takes}")
+    if quantizer == "onnx_quantizer":
+        check_onnx_section(section)
+    else:
+        check_section(section)
+
+
+def check_onnx_section(section: Quantization) -> None:
+    """ConfigError: an option of the ONNX quantizer that cannot be, whatever the model."""
+    if section.quantization_type != "PTQ":
+        raise ConfigError(
+            f"quantization.quantization_type: {section.quantization_type!r} is not built yet, a later release brings "
+            "it; use 'PTQ'"
+        )
+    if section.optimize:
+        raise ConfigError(
+            "quantization.optimize: got True with quantizer: onnx_quantizer; it is for TFlite_converter with "
+            "granularity: per_tensor: use optimize: False"
+        )
+    if section.target_opset < LOWEST_OPSET:
+        raise ConfigError(f"quantization.target_opset: got {section.target_opset}; QDQ needs {LOWEST_OPSET} or more")
+    if section.operating_mode != "default" and section.iterative_quant_parameters.inspection_split == 0:
+        raise ConfigError(
+            "quantization.iterative_quant_parameters.inspection_split: got 0; expected a share above 0 and at most 1, "
+            "or leave it out for 16 images"
+        )
+    make_recipe(section)
 
 
 def make_recipe(section: Quantization) -> Recipe:
@@ -153,7 +208,22 @@ def _known(names: Collection[str], allowed: Collection[str], where: str, what: s
         if name not in allowed:
             there = list(dict.fromkeys(item for item in allowed if item))
             shown = ", ".join(there[:LISTED]) + (f", ... ({len(there)} in all)" if len(there) > LISTED else "")
-            raise ConfigError(f"{where}: no {what} '{name}' in the model{did_you_mean(name, there)}; it has {shown}")
+            raise ConfigError(f"{where}: no {what} '{name}' in the model{_near(name, there)}; it has {shown}")
+
+
+def _near(name: str, there: Sequence[str]) -> str:
+    """As `did_you_mean`, by how names begin: `bloc_1` is nearer to `block_1_expand` than to `block_15_add`."""
+
+    def alike(candidate: str) -> float:
+        ends = [index for index, sign in enumerate(candidate) if sign in "_/:."] + [len(candidate)]
+        return max(SequenceMatcher(None, name.lower(), candidate[:end].lower()).ratio() for end in ends)
+
+    scores = {candidate: alike(candidate) for candidate in there}
+    best = max(scores.values(), default=0.0)
+    if best < ALIKE:
+        return did_you_mean(name, there)
+    found = [candidate for candidate, score in scores.items() if score == best]
+    return did_you_mean(name, found) or f"; did you mean '{found[0]}'?"
 
 
 def _check_options(given: Mapping[str, Any], where: str) -> None:

@@ -13,6 +13,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from stm32pose.errors import ConfigError, UserError, first_line
+from stm32pose.reporting.redact import redacted
 from stm32pose.reporting.tracking import TrackedSet, Tracker, small_files
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _start(section: ClearML, config: Config, name: str) -> ClearmlTracker:
     finally:
         sys.exit, sys.excepthook = hooks
     tracker = ClearmlTracker(task)
-    tracker.send(task.connect_configuration, config.model_dump(mode="json"), name=config.operation_mode)
+    tracker.send(task.connect_configuration, redacted(config.model_dump(mode="json")), name=config.operation_mode)
     tracker.tags({"run": name})
     return tracker
 

@@ -16,6 +16,8 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from stm32pose.reporting.redact import redact
+
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 ProgressCallback = Callable[[dict[str, Any]], None]
@@ -41,14 +43,21 @@ def setup_logging(folder: Path | None) -> None:
         terminal = RichHandler(console=Console(stderr=True, highlight=False), show_path=False, show_time=False)
     else:
         terminal = logging.StreamHandler()
-        terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        terminal.setFormatter(_Redacting("%(levelname)s: %(message)s"))
     terminal.setLevel(logging.INFO)
     terminal.addFilter(lambda record: record.name.startswith("stm32pose") or record.levelno >= logging.ERROR)
     root.addHandler(terminal)
     if folder is not None:
         file = logging.FileHandler(folder / LOG_FILE, mode="a", encoding="utf-8")
-        file.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
+        file.setFormatter(_Redacting("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
         root.addHandler(file)
+
+
+class _Redacting(logging.Formatter):
+    """No password of an address in the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
 
 
 def say(text: str = "", style: str | None = None) -> None:

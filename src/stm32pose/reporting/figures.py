@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,9 @@ def _figure(path: Path, width: float, height: float, **options) -> Iterator[Any]
         axis.grid(alpha=0.25)
     yield axes
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in another script is drawn as boxes
+        figure.savefig(path)
 
 
 def training_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) -> Path:
@@ -53,7 +56,9 @@ def training_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Pa
         accuracy.axvline(best_epoch, color=GREY, linestyle=":", linewidth=1.2)
         accuracy.annotate(f"best {best_epoch}", (best_epoch, 0.02), color=GREY, fontsize=8, ha="right")
         _lines(rate, epochs, history, {"learning_rate": ("learning rate", GREY)})
-        rate.set(title="Learning rate", xlabel="epoch", yscale="log")
+        rate.set(title="Learning rate", xlabel="epoch")
+        if any((entry.get("learning_rate") or 0) > 0 for entry in history):
+            rate.set_yscale("log")
         for axis in (loss, accuracy):
             if axis.get_legend_handles_labels()[0]:
                 axis.legend(fontsize=8, frameon=False)
@@ -71,7 +76,8 @@ def keypoint_chart(evaluations: Sequence[dict[str, Any]], path: Path) -> Path:
     """OKS of each joint, one bar a model: where int8 loses, it loses somewhere."""
     joints = [entry["keypoint"] for entry in evaluations[0]["per_keypoint"]]
     shown = [entry for entry in evaluations if len(entry["per_keypoint"]) == len(joints)]
-    with _figure(path, min(18.0, max(7.0, 0.5 * len(joints) + 2)), 3.4, nrows=1, ncols=1) as axis:
+    inches = min(18.0, max(7.0, 0.5 * len(joints) + 2))
+    with _figure(path, inches, 3.6 + 0.18 * len(shown), nrows=1, ncols=1) as axis:
         width = 0.8 / len(shown)
         places = np.arange(len(joints))
         colours = _model_colours([entry.get("precision", entry["label"]) for entry in shown])
@@ -83,7 +89,10 @@ def keypoint_chart(evaluations: Sequence[dict[str, Any]], path: Path) -> Path:
         if len(joints) <= MOST_NAMES:
             axis.set_xticks(places, joints, rotation=40, ha="right", fontsize=8)
         axis.set(title="OKS of each keypoint", ylim=(0, 1))
-        axis.legend(fontsize=8, frameon=False, loc="lower right")
+        # Above the axes: bars reach everywhere inside.
+        names = [entry["label"] for entry in shown]
+        columns = len(names) if sum(map(len, names)) < 10 * inches else 1
+        axis.figure.legend(fontsize=8, frameon=False, loc="outside upper left", ncols=columns)
     return path
 
 

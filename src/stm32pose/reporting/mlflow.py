@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stm32pose.errors import ConfigError, UserError
+from stm32pose.reporting.redact import redact
 from stm32pose.reporting.tracking import TrackedSet, Tracker, small_files
 
 if TYPE_CHECKING:
@@ -185,6 +186,8 @@ def mlflow_run(section: Mlflow, *, experiment: str, name: str) -> Iterator[Mlflo
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         uri = store_uri(section.uri)
+        if redact(uri) != uri:
+            os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it prints the whole address of a run
         mlflow.set_tracking_uri(uri)
         _check_registry(section)
         experiment_id = _experiment_id(experiment, uri)
@@ -193,7 +196,8 @@ def mlflow_run(section: Mlflow, *, experiment: str, name: str) -> Iterator[Mlflo
         tracker = MlflowTracker(section, started.info.run_id, experiment_id)
     except (MlflowException, OSError) as error:
         raise UserError(
-            f"mlflow.uri: {section.uri} cannot be used ({_short(error)}); leave the section out to go on without"
+            f"mlflow.uri: {redact(section.uri)} cannot be used ({_short(error)}); leave the section out to go on "
+            "without"
         ) from error
     status = "FAILED"
     try:
@@ -255,7 +259,7 @@ def _experiment_id(name: str, uri: str) -> str:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return redact(" ".join(str(error).split()))[:200]
 
 
 def _clean(name: str) -> str:

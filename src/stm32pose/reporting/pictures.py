@@ -77,16 +77,24 @@ def label_mosaics(
 
 
 def example_pictures(
-    samples: Sequence[Sample], measured: Sequence[Any], skeleton: Skeleton, folder: Path, config: Config
+    samples: Sequence[Sample],
+    measured: Sequence[Any],
+    skeleton: Skeleton,
+    folder: Path,
+    config: Config,
+    *,
+    ranked_by: str | None = None,
 ) -> None:
     """`examples.jpg` (from the best image to the worst) and `worst.jpg`, a row of models beside each other.
 
     `measured`: the models' `label`, `poses`, `confidence` and `results`, on the same `samples`. Poses that score less
-    than `confidence` are left out.
+    than `confidence` are left out. `ranked_by`: the label of the model whose best and worst images these are; None:
+    the last one's.
     """
     if not measured:
         return
-    scores = {entry["index"]: entry["oks"] for entry in measured[-1].results["per_image"] if entry["oks"] is not None}
+    judge = next((model for model in measured if model.label == ranked_by), measured[-1])
+    scores = {entry["index"]: entry["oks"] for entry in judge.results["per_image"] if entry["oks"] is not None}
     ranked = sorted(scores, key=lambda index: scores[index])
     if not ranked:
         return

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from stm32pose.config.schema import Config
+from stm32pose.reporting.judged import chosen_row, how_measured, own_entries, own_entry, runs_on, time_an_image
+from stm32pose.reporting.redact import redact
 from stm32pose.reporting.run import Run
 from stm32pose.reporting.summary import ACCURACY, accuracy, kib, milliseconds, percent
 
@@ -26,6 +30,10 @@ def write_report(run: Run) -> Path:
     page = engine.get_template(TEMPLATE).render(
         results=run.results,
         verdict=verdict(run.results),
+        title=title(run.config, run.results),
+        runs_on=runs_on,
+        time_an_image=time_an_image,
+        sizes=by_size(run.results.get("evaluation", [])),
         metrics=[
             (name, label)
             for name, label in ACCURACY.items()
@@ -37,6 +45,22 @@ def write_report(run: Run) -> Path:
         pictures=pictures(run.folder / "figures"),
     )
     return run.write_text("report.html", page)
+
+
+def title(config: Config, results: Mapping[str, Any]) -> str:
+    """The project's name; where it has none, `chain_eb of model.tflite`."""
+    project = results["run"]["project"]
+    if project != type(config.general).model_fields["project_name"].default:
+        return project
+    address = config.model.model_path
+    model = config.model.model_name or (Path(address).name if address else None)
+    return f"{config.operation_mode} of {redact(model)}" if model else config.operation_mode
+
+
+def by_size(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The evaluations that tell figures by size, first the one that the run is judged by."""
+    first = own_entry(evaluations)
+    return sorted((entry for entry in evaluations if entry["by_size"]), key=lambda entry: entry is not first)
 
 
 def pictures(folder: Path) -> dict[str, str]:
@@ -52,14 +76,15 @@ def verdict(results: dict[str, Any]) -> dict[str, Any]:
     """The lines at the top: does it fit, how fast, how accurate, what int8 cost."""
     top: dict[str, Any] = {}
     if results.get("benchmark"):
-        top["cost"] = results["benchmark"][-1]["routes"][0]
-    # The first of a precision is the run's own; further ones are there to compare with.
-    entries: dict[str, dict[str, Any]] = {}
-    for entry in results.get("evaluation", []):
-        entries.setdefault(entry.get("precision", entry["label"]), entry)
-    if not entries:
+        bench = results["benchmark"][-1]
+        top["cost"] = chosen_row(bench)
+        if top["cost"] is None:
+            top["no_cost"] = bench["route"]
+    evaluations = results.get("evaluation", [])
+    entries, shown = own_entries(evaluations), own_entry(evaluations)
+    if shown is None:
         return top
-    shown = entries.get("int8") or entries["float"]
+    top["how"] = how_measured(shown)
     # Who finds several people is judged by what was found, not by the closeness of what was.
     metric = "AP" if shown.get("model_type") == "yolo_mpe" else "mean_oks"
     top |= {"label": shown["label"], "metric": ACCURACY[metric], "pck": shown["metrics"].get("pck@0.2")}

@@ -22,6 +22,9 @@ import stm32pose
 from stm32pose.config.schema import Config
 from stm32pose.errors import UserError
 from stm32pose.files import write_whole
+from stm32pose.reporting.again import run_again
+from stm32pose.reporting.judged import how_measured
+from stm32pose.reporting.redact import redact
 from stm32pose.reporting.tracked import LiveFigures
 from stm32pose.reporting.tracking import Tracker
 
@@ -93,6 +96,8 @@ class Run:
                 "status": "running",
                 "started": datetime.now().astimezone().isoformat(timespec="seconds"),
                 "overrides": list(overrides),
+                "again": run_again(list(overrides)),
+                "directory": str(Path.cwd()),
             },
             "environment": environment(),
         }
@@ -154,7 +159,8 @@ class Run:
         return self.write_text(name, json.dumps(value, indent=1, allow_nan=False, default=_plain) + "\n")
 
     def write_text(self, name: str, text: str) -> Path:
-        return write_whole(self.path(*name.split("/")), text, sync=False)
+        """Write a text file, addresses in it without their passwords."""
+        return write_whole(self.path(*name.split("/")), redact(text), sync=False)
 
 
 def result_rows(results: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -167,15 +173,13 @@ def result_rows(results: dict[str, Any]) -> list[tuple[Any, ...]]:
     for item in results.get("quantization", []):
         rows.append(("quantize", item["label"], "", "", "size", item["bytes"], "byte", "measured"))
     for item in results.get("evaluation", []):
-        where = ("evaluate", item["label"], item["set"])
+        where, how = ("evaluate", item["label"], item["set"]), how_measured(item)
         for name, value in item["metrics"].items():
-            rows.append((*where, "", name, value, "px" if name.endswith("_px") else "", "measured"))
+            rows.append((*where, "", name, value, "px" if name.endswith("_px") else "", how))
         for joint in item["per_keypoint"]:
             for name, value in joint.items():
                 if name not in ("keypoint", "labelled"):
-                    rows.append(
-                        (*where, joint["keypoint"], name, value, "px" if name.endswith("_px") else "", "measured")
-                    )
+                    rows.append((*where, joint["keypoint"], name, value, "px" if name.endswith("_px") else "", how))
     for bench in results.get("benchmark", []):
         # The chosen board by every route, then the estimates of the others.
         for row in (*bench["routes"], *bench["boards"][1:]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stm32pose.reporting import console
+from stm32pose.reporting.judged import chosen_row, on_host, runs_on
 from stm32pose.reporting.run import Run
 
 ACCURACY = {
@@ -16,6 +17,9 @@ ACCURACY = {
     "pckh@0.5": "PCKh@0.5",
     "epe_px": "EPE, px",
 }
+
+
+SHOWN_BOARDS = 6
 
 
 def percent(value: float | None) -> str:
@@ -45,15 +49,18 @@ def print_summary(run: Run) -> None:
     if evaluations:
         names = [name for name in ACCURACY if any(entry["metrics"].get(name) is not None for entry in evaluations)]
         rows = [
-            (f"{entry['label']} on {entry['set']}", *(accuracy(n, entry["metrics"].get(n)) for n in names))
+            (
+                f"{entry['label']} on {entry['set']}" + ("" if on_host(entry) else f", {runs_on(entry)}"),
+                *(accuracy(n, entry["metrics"].get(n)) for n in names),
+            )
             for entry in evaluations
         ]
         console.table("Accuracy (measured)", ["model", *(ACCURACY[name] for name in names)], rows)
     for bench in run.results.get("benchmark", []):
-        if len(bench["routes"]) > 1:
+        if [route["route"] for route in bench["routes"]] != ["estimate"]:
             rows = [
                 (
-                    route["route"],
+                    route["route"] + (" (asked for)" if route is chosen_row(bench) else ""),
                     {True: "fits", False: "does not fit", None: "-"}[route["fits"]],
                     kib(route["total_ram_bytes"] or route["peak_ram_bytes"]),
                     kib(route["activations_bytes"]),
@@ -75,9 +82,13 @@ def print_summary(run: Run) -> None:
                 kib(row["total_flash_bytes"]),
                 milliseconds(row["latency_ms"], row["latency_error"]),
             )
-            for row in bench["boards"][:6]
+            for row in bench["boards"][:SHOWN_BOARDS]
         ]
-        how = bench["boards"][0]["how"]
+        if chosen_row(bench) is None:
+            console.say(f"benchmark by {bench['route']} failed; what follows is the estimate")
+        how, count = bench["boards"][0]["how"], len(bench["boards"])
         console.table(f"Boards ({how})", ["board", "verdict", "RAM", "flash", "latency"], rows)
+        if count > SHOWN_BOARDS:
+            console.say(f"the first {SHOWN_BOARDS} boards; the report has all {count}")
         for line in bench["boards"][0]["limits"]:
             console.say(f"{bench['board']}: {line}")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stm32pose.reporting.redact import redact
 from stm32pose.reporting.tracking import TrackedSet
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def config_params(config: Config) -> dict[str, Any]:
     """What the configuration says of a run."""
     params: dict[str, Any] = {
         "operation_mode": config.operation_mode,
-        "model_path": config.model.model_path,
+        "model_path": redact(config.model.model_path) if config.model.model_path else None,
         "seed": config.general.global_seed,
     }
     if config.training and "train" in config.steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from stm32pose.config.schema import Config
 
 SMALL_FILE_BYTES = 2_000_000
+PREDICTIONS = re.compile(r"predictions(_\d+)?")
+"""Folders of predictions: a drawing an image, which would be a request each."""
+TABLES = (".json", ".csv", ".html")
 
 
 @dataclass(frozen=True)
@@ -134,11 +138,24 @@ def track(config: Config, *, name: str) -> Iterator[Tracker]:
 
 
 def small_files(folder: Path) -> list[tuple[Path, str]]:
-    """(file, its name below `folder`) of what a tracker keeps: reports, tables and figures, no models."""
+    """(file, its name below `folder`) of what a tracker keeps: reports, tables and figures, no models.
+
+    The drawings of a prediction, arrays, and what deployment and ST's tools keep for themselves stay in the folder.
+    """
     found = []
     for path in sorted(folder.rglob("*")):
-        # TensorBoard's files stay where TensorBoard looks for them.
-        kept = "resume" not in path.parts and "tfevents" not in path.name
-        if kept and path.is_file() and path.stat().st_size <= SMALL_FILE_BYTES:
-            found.append((path, path.relative_to(folder).as_posix()))
+        inside = path.relative_to(folder)
+        if _kept(inside) and path.is_file() and path.stat().st_size <= SMALL_FILE_BYTES:
+            found.append((path, inside.as_posix()))
     return found
+
+
+def _kept(inside: Path) -> bool:
+    """Whether a tracker keeps a file of that path below the run folder."""
+    if "resume" in inside.parts or "tfevents" in inside.name:  # TensorBoard's stay where TensorBoard looks for them
+        return False
+    if inside.parts[0] in ("arrays", "st_ai_ws") or inside.parts[:2] == ("deployment", "replaced"):
+        return False
+    if PREDICTIONS.fullmatch(inside.parts[0]):
+        return len(inside.parts) == 2 and inside.suffix in TABLES
+    return True

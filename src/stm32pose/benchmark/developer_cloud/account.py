@@ -24,15 +24,20 @@ HOW_TO = (
 
 
 class Account:
-    """The token and how to get the next. Whether one is valid the server decides, not a clock."""
+    """The token and how to get the next. Whether one is valid the server decides, not a clock.
+
+    A person is asked in `open` alone. What a sign-in accepted is remembered as long as this object lives, so that a job
+    of hours goes on when its tokens die; it is written nowhere.
+    """
 
     def __init__(self, http: Http, addresses: Addresses, store: TokenStore, ask: Ask | None) -> None:
         self._http = http
         self._addresses = addresses
         self._store = store
         self._ask = ask
-        self._asked = False
+        self._accepted: Credentials | None = None
         self._token: Token | None = None
+        self._unkept = ""
         self._from_variable = False
         self.user = ""
 
@@ -45,17 +50,28 @@ class Account:
 
     @property
     def where(self) -> str:
-        """Where the token is kept."""
+        """Where the token is kept, or why it is not."""
+        if self._unkept:
+            return f"this run alone ({self._unkept})"
         return f"the environment variable {TOKEN_VARIABLE}" if self._from_variable else self._store.where
 
     def open(self) -> None:
         """Get a token that the server takes: the given, the stored, the refreshed one, or a new one.
+
+        A token alone may die while nobody is there: where its refresh then fails too, only credentials of the
+        environment or those just given get a new one.
 
         Raises:
             LoginNeeded: there is none, and nobody to ask.
             TokenExpired: the token of the environment is not taken.
             WrongCredentials, AccountBlocked, LoginFailed: the sign-in failed.
         """
+        try:
+            self._open()
+        finally:
+            self._ask = None
+
+    def _open(self) -> None:
         if given := os.environ.get(TOKEN_VARIABLE, "").strip():
             self._from_variable = True
             self._take(Token(access=given))
@@ -78,7 +94,11 @@ class Account:
         old = self._token
         if old is None or self._from_variable:
             return False
-        stored = self._stored()
+        try:
+            stored = self._stored()
+        except CloudError as error:
+            log.warning("%s; the token in use is renewed all the same", str(error))
+            stored = None
         if stored is not None and stored.access != old.access:
             # Another process was faster, and a refresh token works once.
             self._take(stored)
@@ -101,7 +121,7 @@ class Account:
         return True
 
     def log_in(self) -> bool:
-        """Sign in with the environment's credentials, else with those a person gives, at most three passwords.
+        """Sign in with the pair accepted before, else the environment's, else a person's, at most three passwords.
 
         Returns:
             Whether there is a new token; False: nobody has credentials.
@@ -115,8 +135,8 @@ class Account:
         tried: set[Credentials] = set()
         refused: WrongCredentials | None = None
         for number in range(MOST_PASSWORDS):
-            pair = environment_credentials() if number == 0 else None
-            pair = pair or self._from_person()
+            pair = (self._accepted or environment_credentials()) if number == 0 else None
+            pair = pair or (self._ask() if self._ask is not None else None)
             if pair is None:
                 break
             if pair in tried:
@@ -130,10 +150,9 @@ class Account:
                 if self._ask is not None and number < MOST_PASSWORDS - 1:
                     log.warning("%s", str(error))
                 continue
-            self._asked = True
+            self._accepted = pair
             self._keep(token)
             return True
-        self._asked = True
         if refused is not None:
             raise refused
         return False
@@ -141,10 +160,6 @@ class Account:
     def forget(self) -> bool:
         """Forget the stored token; whether there was one."""
         return self._store.delete()
-
-    def _from_person(self) -> Credentials | None:
-        # Once logged in, nobody is asked again in the middle of a long job.
-        return None if self._ask is None or self._asked else self._ask()
 
     def _stored(self) -> Token | None:
         token = self._store.load()
@@ -172,5 +187,12 @@ class Account:
         self._token = token
 
     def _keep(self, token: Token) -> None:
+        """Take a token and store it. That it cannot be stored is no reason to lose it."""
         self._take(token)
-        self._store.save(token)
+        try:
+            self._store.save(token)
+        except (CloudError, OSError) as error:
+            self._unkept = str(error)
+            log.warning("%s; the token is used for this run alone", self._unkept)
+        else:
+            self._unkept = ""

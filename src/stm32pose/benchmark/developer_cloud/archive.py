@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -12,6 +14,15 @@ from tempfile import TemporaryDirectory
 from stm32pose.benchmark.developer_cloud.errors import ServerBroken
 from stm32pose.errors import UserError
 
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python without it: such an entry is then a RuntimeError
+    LZMAError = zlib.error
+
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError
+)  # fmt: skip
+"""What zipfile raises for a damaged archive, an unknown method or a password."""
 MOST_FILES = 20_000
 MOST_BYTES = 2 << 30
 
@@ -31,9 +42,12 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
             with TemporaryDirectory(prefix=".partial-", dir=folder, ignore_cleanup_errors=True) as temporary:
                 names = [_write(content, entry, Path(temporary)) for entry in entries]
                 return sorted(_place(Path(temporary) / name, folder, name) for name in names)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ServerBroken(f"generated code: the server sent a damaged archive ({error})") from error
+    except DAMAGED as error:
+        raise _damaged(error) from error
     except OSError as error:
+        # bzip2 gives no number; a place before the archive's beginning is an invalid argument.
+        if error.errno in (None, errno.EINVAL):
+            raise _damaged(error) from error
         raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
@@ -61,6 +75,10 @@ def _write(content: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> Pu
     with content.open(entry) as source, target.open("wb") as file:
         shutil.copyfileobj(source, file)
     return name
+
+
+def _damaged(error: Exception) -> ServerBroken:
+    return ServerBroken(f"generated code: the server sent a damaged archive ({error or type(error).__name__})")
 
 
 def _place(source: Path, folder: Path, name: PurePosixPath) -> Path:

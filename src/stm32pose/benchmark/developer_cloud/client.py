@@ -17,8 +17,8 @@ from stm32pose.benchmark.developer_cloud.credentials import Ask, interactive_cre
 from stm32pose.benchmark.developer_cloud.files import INPUTS, OUTPUTS, Files
 from stm32pose.benchmark.developer_cloud.http import Http
 from stm32pose.benchmark.developer_cloud.jobs import Progress
-from stm32pose.benchmark.developer_cloud.neural_art import SERVED, Profile, checked_pools, read_profile
-from stm32pose.benchmark.developer_cloud.options import Position, code_options, mcu_options, mpu_options
+from stm32pose.benchmark.developer_cloud.neural_art import checked_pools, put_profile, takes_profile
+from stm32pose.benchmark.developer_cloud.options import Position, code_options, mcu_options, mpu_options, read_json
 from stm32pose.benchmark.developer_cloud.redaction import Redactor
 from stm32pose.benchmark.developer_cloud.results import benchmark_figures, mpu_figures
 from stm32pose.benchmark.developer_cloud.retries import Timing
@@ -123,6 +123,7 @@ class CloudClient:
         timeout_s: float = 2500,
         tag: str = "",
         hsp: int = 4096,
+        neural_art: str | None = None,
         memory_pools: Path | None = None,
     ) -> Figures:
         """Run a model on a board of ST's and return what it costs there.
@@ -135,12 +136,13 @@ class CloudClient:
             timeout_s: for the time in the queue and on the board together.
             tag: what ST files the request under; empty: nothing.
             hsp: BRAM words of an STM32U3C5's HSP unit.
-            memory_pools: ST's .mpool file.
+            neural_art: of an STM32N6: `PROFILE@FILE` or a profile's name; None: the service's default. `note` names it.
+            memory_pools: ST's .mpool file; None: the one that the profile names.
 
         Raises:
             BoardNotFound, VersionNotFound, UploadFailed, NbgFailed, QueueTimeout.
             BenchmarkFailed: in the server's words.
-            UserError: no such model file.
+            UserError: no such model file; or the profile or the memory pools cannot be read.
         """
         chosen = self.version(version)
         place = find_board(self.boards(), board)
@@ -151,10 +153,16 @@ class CloudClient:
             note = f"converted to a network binary graph first; {figures.note}".removesuffix("; ")
             return replace(figures, note=note)
         if board.kind == "mpu":
-            options = mpu_options(board)
-        else:
-            options = mcu_options(board, optimization, hsp=hsp, tag=tag, memory_pools=memory_pools)
-        return self._benchmark(model, board, place, {**options, "version": chosen}, timeout_s)
+            return self._benchmark(model, board, place, {**mpu_options(board), "version": chosen}, timeout_s)
+        options = mcu_options(board, optimization, hsp=hsp, tag=tag, memory_pools=memory_pools)
+        if not takes_profile(options):
+            return self._benchmark(model, board, place, {**options, "version": chosen}, timeout_s)
+        profile = put_profile(options, neural_art)
+        options |= code_options(None, compiler=profile.options or ())
+        if profile.memory_pools is not None and memory_pools is None:
+            options["mpool"] = read_json(profile.memory_pools, "a memory pool file")
+        figures = self._benchmark(model, board, place, {**options, "version": chosen}, timeout_s)
+        return replace(figures, note=f"Neural-ART profile {profile.label}; {figures.note}".removesuffix("; "))
 
     def analyze(
         self,
@@ -241,11 +249,7 @@ class CloudClient:
             ServerBroken: the archive is damaged, or would write outside `output`.
         """
         options = mcu_options(board, optimization, hsp=hsp, tag=tag)
-        profile = read_profile(neural_art) if neural_art else Profile(SERVED)
-        if neural_art:
-            options["stNeuralArt"] = profile.name
-        if profile.options is not None:
-            options.pop("atonnOptions", None)
+        profile = put_profile(options, neural_art)
         options |= code_options(
             board,
             input_type=input_type,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,31 @@ class Profile:
         name: as the service knows it.
         options: of the compiler, as arguments in the service's spelling; None: those of the service's profile.
         memory_pools: the .mpool file that it names.
+        label: for people: `profile_O3 of user_neuralart.json`.
     """
 
     name: str
     options: list[str] | None = None
     memory_pools: Path | None = None
+    label: str = SERVED
+
+
+def takes_profile(options: Mapping[str, Any]) -> bool:
+    """Whether these options are for a chip with the Neural-ART accelerator."""
+    return "stNeuralArt" in options
+
+
+def put_profile(options: dict[str, Any], neural_art: str | None) -> Profile:
+    """The profile of `neural_art`, put into the options of `mcu_options`; None: they stay, with the service's default.
+
+    The compiler's options go as arguments (`options.code_options`). UserError: as `read_profile`.
+    """
+    profile = read_profile(neural_art) if neural_art else Profile(SERVED)
+    if neural_art:
+        options["stNeuralArt"] = profile.name
+    if profile.options is not None:
+        options.pop("atonnOptions", None)
+    return profile
 
 
 def read_profile(neural_art: str) -> Profile:
@@ -38,7 +59,7 @@ def read_profile(neural_art: str) -> Profile:
     """
     name, at, place = neural_art.partition("@")
     if not at:
-        return Profile(name or SERVED)
+        return Profile(name or SERVED, label=name or SERVED)
     file = Path(place).expanduser()
     profiles = _object(read_json(file, "a file of Neural-ART profiles"), "Profiles", file)
     if name not in profiles:
@@ -55,7 +76,7 @@ def read_profile(neural_art: str) -> Profile:
     path = file.parent / pools if pools else None
     if path is not None and not path.is_file():
         raise UserError(f"{file}: {where}.memory_pool: {path} does not exist")
-    return Profile(SERVED, [_served(word) for word in words], path)
+    return Profile(SERVED, [_served(word) for word in words], path, f"{name} of {file.name}")
 
 
 def checked_pools(path: Path) -> Path:

@@ -8,10 +8,8 @@ from typing import Any
 
 from stm32pose.benchmark.developer_cloud.errors import ServerBroken
 from stm32pose.benchmark.figures import Figures
+from stm32pose.benchmark.st_reports import METRIC_FIELDS, holds_data, is_external, is_flash
 
-EXTERNAL_FROM = 0x60000000
-"""Addresses from here on are outside the chip."""
-METRICS = ("acc", "desc", "l2r", "mae", "mean", "rmse", "std", "ts_name", "cos")
 RUNTIME = ("kernel", "extra", "toolchain")
 
 
@@ -201,29 +199,20 @@ def _sized(figures: Figures, footprint: Node) -> Figures:
 
 
 def _ram(source: Node) -> tuple[int | None, int | None]:
-    """Bytes used in RAM inside and outside the chip; None where the memories are not told.
-
-    Virtual pools, those made of others, and read-only ones hold nothing of their own.
-    """
+    """Bytes used in RAM inside and outside the chip; None where the memories, or where they lie, are not told."""
     if not source["memory_pools"].given:
         return None, None
     used = {False: 0, True: 0}
     for pool in source["memory_pools"].items():
-        if pool["virtual"].value or pool["subpools"].items() or pool["rights"].value == "ACC_READ":
+        about = pool.object().value
+        if not holds_data(about) or is_flash(about):
             continue
         size = pool["used_size_bytes"] if pool["used_size_bytes"].given else pool["used_size"]
-        used[_is_external(pool)] += size.optional_count() or 0
+        count, external = size.optional_count() or 0, is_external(about)
+        if count and external is None:
+            return None, None
+        used[bool(external)] += count
     return used[False], used[True]
-
-
-def _is_external(pool: Node) -> bool:
-    if "EXTERNAL" in pool["name"].text().upper():
-        return True
-    address = pool["address"].value
-    try:
-        return (int(address, 0) if isinstance(address, str) else int(address or 0)) >= EXTERNAL_FROM
-    except (TypeError, ValueError):
-        raise pool["address"].broken("an address") from None
 
 
 def _parameters(benchmark: Node) -> dict[str, int]:
@@ -247,7 +236,7 @@ def _flash(mapping: Node, sizes: dict[str, int]) -> tuple[int | None, int | None
 
 
 def _metrics(metrics: Node) -> list[dict[str, Any]]:
-    return [{key: item[key].value for key in METRICS if item[key].given} for item in metrics.items()]
+    return [{key: item[key].value for key in METRIC_FIELDS if item[key].given} for item in metrics.items()]
 
 
 def _error(source: Node) -> str:
