@@ -5,8 +5,9 @@ from __future__ import annotations
 MESH_SIZES = (468, 478)
 """Points of the mesh, without and with the irises; the first 468 are the same."""
 
-# In the order of the skeleton face68. Eyes and lips are the correspondence in general use; jaw, outer brows and nose were
-# compared with labelled faces and moved, in pairs of left and right, where a neighbour fits better (docs/codecs.md).
+# In the order of the skeleton face68. Eyes and lips are the correspondence in general use; jaw, outer brows and nose
+# were compared with labelled faces and moved, in pairs of left and right, where a neighbour fits better
+# (docs/codecs.md).
 MESH_68 = (
     *(
         127,
