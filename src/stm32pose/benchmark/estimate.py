@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from stm32pose.benchmark.cost_model import latency_fit, memory_fit
 from stm32pose.benchmark.features import FREE, features
 from stm32pose.benchmark.graph import Graph
 from stm32pose.benchmark.memory import plan_memory
-from stm32pose.boards.board import Board, board_names, load_board
+from stm32pose.boards.board import Board
 
 KIB = 1024
 
@@ -65,11 +64,6 @@ class Estimate:
     flash_margin: float = 0.0
     how: str = "estimated"
     note: str = ""
-
-
-def estimate_all(graph: Graph, boards: Iterable[str] | None = None) -> list[Estimate]:
-    """The estimate on each of `boards` (names or YAML paths; None: every board that ships with this package)."""
-    return [estimate(graph, load_board(name)) for name in (board_names() if boards is None else boards)]
 
 
 def estimate(graph: Graph, board: Board) -> Estimate:

@@ -35,11 +35,6 @@ def problems(config: Config) -> list[Problem]:
     return list(_order(config)) or [problem for rule in RULES for problem in rule(config)]
 
 
-def used_sections(config: Config) -> set[str]:
-    """Sections that only some steps read, and these steps do."""
-    return {SECTION_OF_STEP[step] for step in config.steps if step in SECTION_OF_STEP}
-
-
 def calibrates_on_random_images(config: Config) -> bool:
     """Whether the quantizer gets random images: on request, or because no images are named at all."""
     if "quantize" not in config.steps or config.quantization is None:

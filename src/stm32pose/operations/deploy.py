@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from stm32pose.config.schema import Config
 from stm32pose.config.suffixes import model_kind
-from stm32pose.errors import ConfigError
 from stm32pose.operations.artifacts import Artifacts, needed
 from stm32pose.operations.codec import codec_of
 from stm32pose.operations.skeletons import skeleton_of
@@ -28,18 +27,12 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     """Deploy the newest model on `deployment.hardware_setup.board`; the report tells every command and file."""
     from stm32pose.deployment.commands import Commands
     from stm32pose.deployment.job import Job
-    from stm32pose.deployment.service import board_of, service_of
+    from stm32pose.deployment.service import board_of, check_deployment, service_of
 
     section = needed(config.deployment, "deployment")
-    if section.IDE.upper() != "GCC":
-        raise ConfigError(f"deployment.IDE: got '{section.IDE}'; allowed: GCC")
-    board = board_of(section.hardware_setup)
     path = artifacts.latest
-    if model_kind(path) == "keras":
-        raise ConfigError(
-            f"model.model_path: got {path}; a board runs .tflite and .onnx files: quantize it first "
-            "(operation_mode: chain_qd)"
-        )
+    check_deployment(section, config.tools, model_kind(path), programs=False)
+    board = board_of(section.hardware_setup)
     model = describe_model(config, path, artifacts.skeleton)
     folder = run.path(FOLDER, "logs", "x").parent.parent
     names = config.dataset.keypoints_file_path
