@@ -205,3 +205,14 @@ def test_the_given_mapping_is_not_changed():
     before = copy.deepcopy(mapping)
     load_config(mapping, check_paths=False)
     assert mapping == before
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parent.parent / "data" / "layouts").glob("*.yaml")), ids=lambda f: f.stem
+)
+def test_the_steps_refuse_no_layout(file, monkeypatch):
+    """What the steps check of the form alone must let every old file through."""
+    from stm32pose.commands.check import check_one
+
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert ": ok (" in check_one(file, check_paths=False)[0]

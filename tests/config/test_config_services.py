@@ -136,6 +136,15 @@ def test_a_float_model_is_no_matter_for_a_board(mode, section):
     load("chain_eqe", dataset=data, **onboard)
 
 
+def test_inputs_and_outputs_are_two_files():
+    data = {"test_path": "x", "keypoints": 17}
+    names = {"npy_in_name": "a", "npy_out_name": "a", "gen_npy_input": True}
+    assert "evaluation.npy_out_name: got 'a'" in refusal(
+        "evaluation", dataset=data, evaluation={**names, "gen_npy_output": True}
+    )
+    load("evaluation", dataset=data, evaluation=names)
+
+
 def test_routes_of_a_benchmark():
     one = load("benchmarking", benchmarking={"board": "STM32N6570-DK"}).benchmarking
     several = load("benchmarking", benchmarking={"board": "B", "backend": ["cloud", "estimate", "cloud"]}).benchmarking

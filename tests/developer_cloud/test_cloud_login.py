@@ -152,6 +152,22 @@ def test_a_store_that_cannot_be_read_does_not_stop_a_refresh(developer_cloud, lo
     assert developer_cloud.requests["refresh"] == 1
 
 
+def test_an_older_token_on_the_disk_takes_no_place_of_one_that_cannot_be_kept(developer_cloud, log_in, monkeypatch):
+    from stm32pose.benchmark.developer_cloud.errors import CloudError
+    from stm32pose.benchmark.developer_cloud.tokens import TokenStore
+
+    client = log_in()
+
+    def refuse(self, token):
+        raise CloudError("the token cannot be kept")
+
+    monkeypatch.setattr(TokenStore, "save", refuse)
+    for _ in range(3):
+        developer_cloud.revoke_tokens()
+        assert client.boards()
+    assert (developer_cloud.requests["refresh"], developer_cloud.requests["login"]) == (3, 1)
+
+
 def test_another_process_was_faster_with_the_refresh_token(developer_cloud, log_in):
     slow, fast = log_in(), log_in()
     developer_cloud.revoke_tokens()

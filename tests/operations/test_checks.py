@@ -54,6 +54,14 @@ ONNX = "onnx_quantizer"
             "neural-compressor",
         ),
         ("chain_tqeb", {"benchmarking": {**BOARD, "backend": "stedgeai"}}, "stedgeai is not found"),
+        (
+            "chain_tqeb",
+            {
+                "benchmarking": {"board": "STM32N6570-DK", "backend": "cloud"},
+                "tools": {"stedgeai": {"neural_art": "p@/nowhere.json"}},
+            },
+            "tools.stedgeai.neural_art: /nowhere.json does not exist",
+        ),
         ("chain_tqe", {"evaluation": {"target": "stedgeai_n6"}}, "stedgeai is not found"),
         ("chain_tqd", {"deployment": {"hardware_setup": {**H7, "board": "STM32H747I-DISKO"}}}, "STM32H747I-DISCO'?"),
         ("chain_tqd", {"deployment": {"hardware_setup": {**H7, "serie": "STM32U5"}}}, "hardware_setup.serie"),

@@ -21,6 +21,9 @@ SECRET = "http://me:pass@word@127.0.0.1:9/store"  # noqa: S105
     [
         (SECRET, "http://***@127.0.0.1:9/store"),
         ("postgresql://u:p@db/x and http://h/a@b", "postgresql://***@db/x and http://h/a@b"),
+        ("https://user:it's3cret@h/x", "https://***@h/x"),
+        ("https://user:a#b?c@h/x", "https://***@h/x"),
+        ('{"uri": "https://h", "mail": "a@b"}', '{"uri": "https://h", "mail": "a@b"}'),
         ("sqlite:///a@b.db", "sqlite:///a@b.db"),
         ("pck@0.2", "pck@0.2"),
         ("token@host without a scheme", "token@host without a scheme"),

@@ -118,9 +118,16 @@ def run_job(config: DictConfig, folders: list[Path] | None = None) -> int:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
+    from stm32pose.reporting.redact import redact_folder
+
     hydra = HydraConfig.get()
     file = _source_file(hydra)
     overrides = list(hydra.overrides.task)
+    written = Path(hydra.runtime.output_dir)
+    # Hydra writes what it was told before anybody is asked; of a --multirun also into the folder above.
+    redact_folder(written / (hydra.output_subdir or ".hydra"))
+    if (written.parent / "multirun.yaml").is_file():
+        redact_folder(written.parent)
     folder = None
     steps: tuple[str, ...] = ()
     try:
@@ -251,8 +258,10 @@ def report_error(error: UserError) -> int:
 
 
 def complain(text: str) -> None:
-    """Write lines to stderr."""
-    sys.stderr.write(text + "\n")
+    """Write lines to stderr, without the passwords of addresses in them."""
+    from stm32pose.reporting.redact import redact
+
+    sys.stderr.write(redact(text) + "\n")
     sys.stderr.flush()
 
 

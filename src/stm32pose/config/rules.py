@@ -146,6 +146,13 @@ def _targets(config: Config) -> Iterator[Problem]:
             yield (name, "target"), f"got {target}, which runs .tflite and .onnx files; {path} runs on the host alone"
 
 
+def _arrays(config: Config) -> Iterator[Problem]:
+    section = config.evaluation
+    both = section.gen_npy_input and section.gen_npy_output
+    if "evaluate" in config.steps and both and section.npy_in_name == section.npy_out_name:
+        yield ("evaluation", "npy_out_name"), f"got {section.npy_out_name!r}, as npy_in_name; they are two files"
+
+
 def _deployment(config: Config) -> Iterator[Problem]:
     section = config.deployment
     if section is None or "deploy" not in config.steps:
@@ -215,6 +222,7 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _images,
     _sections,
     _targets,
+    _arrays,
     _deployment,
     _training,
     _inside,

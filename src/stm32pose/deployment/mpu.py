@@ -9,7 +9,15 @@ from pathlib import Path
 
 from stm32pose.config.target_sections import Deployment
 from stm32pose.deployment.job import Job
-from stm32pose.deployment.remote import Remote, checked_folder, checked_host, checked_key, checked_user, plain_name
+from stm32pose.deployment.remote import (
+    Remote,
+    checked_folder,
+    checked_host,
+    checked_key,
+    checked_user,
+    is_address_placeholder,
+    plain_name,
+)
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.programs import need_program
 
@@ -67,7 +75,9 @@ def check_mpu(section: Deployment, *, paths: bool = True) -> None:
     """ConfigError: address, account or folder of the board is not right; with `paths` also: no such private key."""
     checked_folder(section.board_deploy_path)
     checked_user(section.user)
-    checked_host(section.hardware_setup.ip_address)
+    address = section.hardware_setup.ip_address
+    if paths or not is_address_placeholder(address):
+        checked_host(address)
     if paths:
         checked_key(section.ssh_key)
 

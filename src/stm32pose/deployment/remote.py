@@ -65,10 +65,19 @@ def checked_host(text: str | None) -> str:
     except ValueError:
         pass
     numeric = re.fullmatch(r"[0-9.]+", given) is not None
-    placeholder = re.fullmatch(r"[xX]+(\.[xX]+)*", given) is not None
-    if numeric or placeholder or len(given) > 253 or not re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})*\.?", given):
+    if (
+        numeric
+        or is_address_placeholder(given)
+        or len(given) > 253
+        or not re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})*\.?", given)
+    ):
         raise ConfigError(f"{ADDRESS}: got {text!r}; expected the board's IP address or host name, such as 192.168.7.1")
     return given
+
+
+def is_address_placeholder(text: str | None) -> bool:
+    """Whether an address is still ST's `X.X.X.X`."""
+    return re.fullmatch(r"[xX]+(\.[xX]+)*", (text or "").strip()) is not None
 
 
 def checked_user(text: str) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 from stm32pose.config.suffixes import model_kind
 from stm32pose.errors import UserError
 
+STORED = ("int8", "uint8", "int16", "uint16")
+"""Types whose range is known; of others (4 bits, 8-bit floats) nothing is said."""
 USUAL = ((1 / 255, 0.0), (1 / 127.5, -1.0), (1.0, 0.0))
 """Rescalings (scale, offset) that networks are trained with: pixels to [0, 1], [-1, 1] and [0, 255]."""
 
@@ -23,7 +25,7 @@ def input_range(path: Path) -> tuple[float, float] | None:
         UserError: the file cannot be read.
     """
     steps = input_steps(path)
-    return _held(*steps) if steps else None
+    return _held(*steps) if steps and steps[0] in STORED else None
 
 
 def input_steps(path: Path) -> tuple[str, float, int] | None:

@@ -49,7 +49,7 @@ def _predict(config: Config, here: bool) -> None:
 
 def _benchmark(config: Config, here: bool) -> None:
     from stm32pose.benchmark.routes import choose
-    from stm32pose.benchmark.stedgeai import check_route, find_stedgeai
+    from stm32pose.benchmark.stedgeai import check_profile, check_route, find_stedgeai
     from stm32pose.boards.board import load_board
 
     section, tool = config.benchmarking, config.tools.stedgeai
@@ -58,6 +58,8 @@ def _benchmark(config: Config, here: bool) -> None:
         routes = [choice.route for choice in choose(section, tool, board, lambda: find_stedgeai(None))]
         if "stedgeai" in routes:
             check_route(tool, board)
+        if "cloud" in routes and board.series.lower() == "stm32n6":
+            check_profile(tool.neural_art)
 
 
 def _deploy(config: Config, here: bool) -> None:

@@ -100,15 +100,17 @@ def measure(
     )
     label = label or runner.number_types
     poses: list[Poses] = []
-    started, before = time.perf_counter(), runner.invoke_seconds
+    started, before, writing = time.perf_counter(), runner.invoke_seconds, 0.0
     with console.counting(f"{label} on {len(samples)} images", len(samples)) as advance:
         for batch, outputs in predict_ahead(runner, pipeline.epoch(0), lambda batch: batch.images):
             if arrays is not None:
+                begun = time.perf_counter()
                 arrays.add(runner, batch.images, outputs)
+                writing += time.perf_counter() - begun
             found = codec.decode_poses(outputs)
             poses.extend(poses_in_image(pose, matrix) for pose, matrix in zip(found, batch.matrices, strict=True))
             advance(len(batch.images))
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started - writing
     confidence = _sure_from(config, codec.several, label)
     results = evaluate_poses(
         samples,

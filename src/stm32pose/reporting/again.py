@@ -29,9 +29,10 @@ def run_again(overrides: Sequence[str], arguments: Sequence[str] | None = None) 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--config-path", "-cp")
     parser.add_argument("--config-name", "-cn")
+    parser.add_argument("--cfg", "-c")
     try:
         given, others = parser.parse_known_args(rest)
-    except argparse.ArgumentError:
+    except (argparse.ArgumentError, SystemExit):  # Python 3.11 exits on some in spite of exit_on_error
         return shlex.join([program, *rest])
     ours = [part.removeprefix("++") for part in overrides] + _hydra(others)
     if Path(program).name == SCRIPT:

@@ -41,6 +41,7 @@ def setup_logging(folder: Path | None) -> None:
     terminal: logging.Handler
     if sys.stderr.isatty():
         terminal = RichHandler(console=Console(stderr=True, highlight=False), show_path=False, show_time=False)
+        terminal.setFormatter(_Redacting("%(message)s"))
     else:
         terminal = logging.StreamHandler()
         terminal.setFormatter(_Redacting("%(levelname)s: %(message)s"))

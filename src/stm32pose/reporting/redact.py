@@ -8,8 +8,8 @@ from typing import Any
 
 from stm32pose.files import write_whole
 
-# Up to the last @ before the path: a password may hold one.
-_USERINFO = re.compile(r"(?<=://)[^/\s\"'<>?#]*@")
+# Up to the last @ before the path: a password may hold one, and quotes or # that should have been escaped.
+_USERINFO = re.compile(r"(?<=://)[^/\s\"<>]*@")
 HIDDEN = "***@"
 
 

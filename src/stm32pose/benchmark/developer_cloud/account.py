@@ -95,7 +95,8 @@ class Account:
         if old is None or self._from_variable:
             return False
         try:
-            stored = self._stored()
+            # What lies there is older than a token that could not be kept.
+            stored = None if self._unkept else self._stored()
         except CloudError as error:
             log.warning("%s; the token in use is renewed all the same", str(error))
             stored = None
