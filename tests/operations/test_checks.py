@@ -64,6 +64,14 @@ ONNX = "onnx_quantizer"
         ),
         ("chain_tqe", {"evaluation": {"target": "stedgeai_n6"}}, "stedgeai is not found"),
         ("chain_tqd", {"deployment": {"hardware_setup": {**H7, "board": "STM32H747I-DISKO"}}}, "STM32H747I-DISCO'?"),
+        (
+            "chain_qd",
+            {
+                "model": {"model_path": "m.keras", "model_type": "head_spe"},
+                "deployment": {"hardware_setup": {"serie": "STM32N6", "board": "STM32N6570-DK"}, "dry_run": True},
+            },
+            "model.model_type: got head_spe; ST's application for the STM32N6 decodes heatmaps_spe and yolo_mpe",
+        ),
         ("chain_tqd", {"deployment": {"hardware_setup": {**H7, "serie": "STM32U5"}}}, "hardware_setup.serie"),
         ("chain_tqd", {"deployment": {"hardware_setup": H7, "IDE": "IAR"}}, "deployment.IDE: got 'IAR'"),
         ("chain_td", {"deployment": {"hardware_setup": H7}}, "quantize it first"),

@@ -160,7 +160,7 @@ def several(tmp_path_factory: pytest.TempPathFactory, model: Path, skeleton: Pat
 def test_counts_and_what_failed(several):
     folder, _, entry = several
     assert (entry["images"], entry["poses"], entry["images_without_pose"]) == (8, 8, 0)
-    assert entry["ended"] == "all other images were predicted"
+    assert entry["ended"] == "every image that could be read was predicted"
     (failed,) = entry["failed"]
     assert failed["file"] == str(folder / "two" / "broken.jpg")
     assert "cut off" in failed["reason"]

@@ -57,6 +57,8 @@ def needed_paths(config: Config) -> Iterator[tuple[tuple[Any, ...], str, str]]:
         yield ("dataset", "skeleton"), data.skeleton, "file"
     if "evaluate" in steps:
         for index, path in enumerate(config.evaluation.models):
+            if "://" in path:
+                continue
             yield ("evaluation", "models", index), path, "file"
     for name in sorted(_sets(config)):
         folder, annotations = getattr(data, f"{name}_path"), getattr(data, f"{name}_annotations", None)

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from stm32pose.config.schema import Config
 from stm32pose.config.suffixes import ModelKind, model_kind
+from stm32pose.errors import ConfigError
+
+ON_N6 = ("heatmaps_spe", "yolo_mpe")
 
 
 def check_steps(config: Config, *, here: bool = True) -> None:
@@ -66,6 +69,11 @@ def _deploy(config: Config, here: bool) -> None:
     from stm32pose.deployment.service import check_deployment
 
     if config.deployment is not None:
+        if config.deployment.hardware_setup.serie.upper() == "STM32N6" and config.model.model_type not in ON_N6:
+            raise ConfigError(
+                f"model.model_type: got {config.model.model_type}; ST's application for the STM32N6 decodes "
+                f"{' and '.join(ON_N6)}"
+            )
         check_deployment(config.deployment, config.tools, _deployed(config), paths=here, programs=here)
 
 

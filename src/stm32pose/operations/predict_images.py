@@ -125,7 +125,9 @@ class Pass:
             "poses": self._poses,
             "images_without_pose": self._empty,
             "kpts_conf_thresh": self._config.postprocessing.kpts_conf_thresh,
-            "ended": "all other images were predicted" if self.failed and self._ended == ALL else self._ended,
+            "ended": "every image that could be read was predicted"
+            if self.failed and self._ended == ALL
+            else self._ended,
             "failed": self.failed,
             "videos": self._outputs.drawings.videos,
             "timing": {

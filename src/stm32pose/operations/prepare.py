@@ -36,7 +36,7 @@ def prepare(config: Config, run: Run) -> Artifacts:
     trains = config.steps[0] == "train"
     if config.model.model_path and not trains:
         artifacts = artifacts.with_model(model_file(config.model.model_path, run))
-    if trains or any(model_kind(path) == "keras" for path in artifacts.models):
+    if trains or any(model_kind(path) == "keras" for path in (*artifacts.models, *config.evaluation.models)):
         from stm32pose.training.runtime import prepare_runtime
 
         prepare_runtime(config)

@@ -194,7 +194,7 @@ def mlflow_run(section: Mlflow, *, experiment: str, name: str) -> Iterator[Mlflo
         mlflow.set_experiment(experiment_id=experiment_id)
         started = mlflow.start_run(run_name=name, log_system_metrics=section.system_metrics)
         tracker = MlflowTracker(section, started.info.run_id, experiment_id)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ImportError) as error:  # ImportError: a database without its driver
         raise UserError(
             f"mlflow.uri: {redact(section.uri)} cannot be used ({_short(error)}); leave the section out to go on "
             "without"
