@@ -127,10 +127,10 @@ def test_the_skeleton_decides_where_a_shape_could_be_of_several():
         (
             "heatmaps_spe",
             [(48, 48, 17)],
-            ["heat maps of 17 keypoints", "has 13; set dataset.skeleton: coco17"],
+            ["heat maps of 17 keypoints", "has 13; set dataset.keypoints: 17, or dataset.skeleton"],
         ),
-        ("heatmaps_spe", [(48, 48, 11)], ["heat maps of 11", "has 13; dataset.skeleton takes a YAML that has 11"]),
-        ("spe", [(1, 1, 17, 3)], ["gives 17 keypoints", "the skeleton has 13", "(or dataset.keypoints: 17)"]),
+        ("heatmaps_spe", [(48, 48, 11)], ["heat maps of 11", "dataset.skeleton to one that has 11"]),
+        ("spe", [(1, 1, 17, 3)], ["gives 17 keypoints", "the skeleton has 13", "set dataset.keypoints: 17"]),
         ("heatmaps_spe", [(56, 1344)], ["[56, 1344]", "yolo_mpe", "needs one output [h, w, 13]"]),
         ("heatmaps_spe", HAND, ["4 outputs [63], [1], [1], [63]", "hand_spe"]),
         ("heatmaps_spe", [(1, 1, 13, 3)], ["[1, 1, 13, 3]", "set model_type: spe"]),

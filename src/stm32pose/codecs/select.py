@@ -15,7 +15,6 @@ from stm32pose.codecs.keypoints import KeypointsCodec
 from stm32pose.codecs.poses import Poses
 from stm32pose.codecs.yolo import YoloCodec
 from stm32pose.errors import ConfigError, did_you_mean, first_line
-from stm32pose.skeletons.skeleton import load_skeleton, skeleton_names
 
 if TYPE_CHECKING:
     from stm32pose.config.model_sections import Heatmap
@@ -92,7 +91,10 @@ def make_codec(
         return _head(size, output_shapes, count, keypoints, where)
     if count != keypoints:
         what = "heat maps of " if kind == "heatmaps_spe" else ""
-        raise ConfigError(f"{where}: gives {what}{count} keypoints, the skeleton has {keypoints}{_remedy(count)}")
+        raise ConfigError(
+            f"{where}: gives {what}{count} keypoints, the skeleton has {keypoints}; set dataset.keypoints: {count}, or "
+            f"dataset.skeleton to one that has {count} (`stm32pose skeletons`)"
+        )
     if kind == "spe":
         return KeypointsCodec(size, keypoints)
     if kind == "hand_spe":
@@ -204,14 +206,6 @@ def _head(
             f"{where}: gives {landmarks} landmarks of a face, the skeleton has {keypoints}; usable with {usable}"
         )
     return HeadCodec(size, keypoints, landmarks=landmarks, values=max(_sizes(shapes)) // landmarks)
-
-
-def _remedy(keypoints: int) -> str:
-    """Which keys give a skeleton of that many keypoints."""
-    names = [name for name in skeleton_names() if load_skeleton(name).count == keypoints]
-    if not names:
-        return f"; dataset.skeleton takes a YAML that has {keypoints}"
-    return f"; set dataset.skeleton: {' or '.join(names)} (or dataset.keypoints: {keypoints})"
 
 
 def _detection(confidence: float | None, nms: float | None, max_detections: int | None) -> dict[str, Any]:
