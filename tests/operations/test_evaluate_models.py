@@ -386,9 +386,9 @@ def test_a_rescaling_that_the_training_had_not_is_told(crowd, evaluate, tmp_path
 
 def test_a_broken_further_file_is_one_line(crowd, evaluate, tmp_path: Path):
     model = onnx_file(tmp_path / "yolo.onnx", [yolo_answer(crowd[1], [0.9, 0.6], (120, 160))])
-    for name in ("broken.onnx", "broken.tflite"):
+    for name in ("broken.onnx", "broken.tflite", "broken.keras"):
         (tmp_path / name).write_bytes(b"\x08\x07no model at all")
-        with pytest.raises(UserError, match=rf"^evaluation\.models: .*{name}: not a") as caught:
+        with pytest.raises(UserError, match=rf"^evaluation\.models: .*{name}'?:? (is )?not a") as caught:
             evaluate(model, "yolo_mpe", evaluation={"models": [str(tmp_path / name)]})
         assert "\n" not in str(caught.value)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stm32pose.codecs.yolo import CONFIDENCE
 from stm32pose.config.schema import Config
+from stm32pose.errors import UserError
 from stm32pose.operations.array_files import ArrayFiles, open_arrays
 from stm32pose.operations.artifacts import Artifacts, Measured
 from stm32pose.operations.codec import codec_of
@@ -128,7 +129,12 @@ def _opened(run: Run, subject: Subject) -> Iterator[Runner]:
     """The model where `evaluation.target` wants it; a connection to a board is given up at the end."""
     from stm32pose.operations.on_target import open_runner
 
-    runner = open_runner(subject.config, run, subject.path, subject.config.evaluation)
+    try:
+        runner = open_runner(subject.config, run, subject.path, subject.config.evaluation)
+    except UserError as error:
+        if subject.own:
+            raise
+        raise type(error)(str(error).replace("model.model_path", subject.where, 1)) from error
     try:
         yield runner
     finally:
