@@ -15,6 +15,7 @@ from stm32pose.benchmark.graph_keras import graph_of_model
 from stm32pose.benchmark.memory import plan_memory
 from stm32pose.config.target_sections import Quantization
 from stm32pose.errors import ConfigError, UserError
+from stm32pose.inference import keras_export
 from stm32pose.inference.keras_export import with_nearest_resizing
 from stm32pose.inference.runner import load_runner
 from stm32pose.inference.sidecar import may_write_sidecar, read_sidecar, write_sidecar
@@ -23,13 +24,19 @@ from stm32pose.inference.tflite_runner import open_interpreter
 from stm32pose.quantization.calibration import AHEAD, Calibration
 from stm32pose.quantization.operators import float_operators
 from stm32pose.quantization.result import QuantizedModel
-from stm32pose.quantization.tflite import export_float, quantize_tflite
+from stm32pose.quantization.tflite import quantize_tflite
 
 if TYPE_CHECKING:
     import keras
 
 SHAPE = (24, 32, 3)
 SYMMETRIC = (1 / 127.5, -1.0)
+
+
+def export_float(model: keras.Model, destination: Path) -> Path:
+    """A float TFLite file of the model."""
+    destination.write_bytes(keras_export.convert(keras_export.tflite_converter(model), destination.name))
+    return destination
 
 
 @pytest.fixture(scope="session")

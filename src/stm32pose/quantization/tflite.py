@@ -85,14 +85,6 @@ def quantize_tflite(
     return QuantizedModel(destination, sidecar, len(content), parity, images=tuple(calibration.kept))
 
 
-def export_float(model: keras.Model, destination: Path) -> Path:
-    """Write the model as a float TFLite file that takes one image."""
-    from stm32pose.inference.keras_export import convert, tflite_converter
-
-    write_whole(destination, convert(tflite_converter(model), f"{destination.name} from '{model.name}'"))
-    return destination
-
-
 def check_section(section: Quantization) -> None:
     """ConfigError: what the section asks for is not built yet."""
     for key, built in BUILT.items():

@@ -158,10 +158,6 @@ class Account:
             raise refused
         return False
 
-    def forget(self) -> bool:
-        """Forget the stored token; whether there was one."""
-        return self._store.delete()
-
     def _stored(self) -> Token | None:
         token = self._store.load()
         wanted = environment_credentials()

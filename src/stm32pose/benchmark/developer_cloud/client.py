@@ -291,10 +291,6 @@ class CloudClient:
         """Remove a model from the service. ModelNotFound."""
         self._files.delete(name)
 
-    def forget_token(self) -> bool:
-        """Forget the stored token; whether there was one."""
-        return self._api.account.forget()
-
     def close(self) -> None:
         """Close all connections."""
         self._api.http.close()
