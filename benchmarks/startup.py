@@ -64,7 +64,7 @@ def peak_memory(folder: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--chain", action="store_true", help="also measure the memory of a small chain (Linux)")
     options = parser.parse_args()

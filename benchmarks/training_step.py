@@ -58,7 +58,7 @@ def measure(names: list[str], arguments: argparse.Namespace) -> tuple[dict[str, 
     with ExitStack() as stack:
         for name in names:
             model = st_movenet_lightning_heatmaps((side, side, 3), arguments.keypoints, alpha=arguments.alpha)
-            model.compile(keras.optimizers.Adam(1e-3), loss="mse", jit_compile=False)
+            model.compile(keras.optimizers.Adam(1e-3), loss="mse", jit_compile=False)  # pyright: ignore[reportArgumentType]  (Keras types it as str)
             for part, switch in enumerate((fused_batch_norm, merged_padding), start=1):
                 if STAGES[name] >= part:
                     stack.enter_context(switch(model))

@@ -66,6 +66,11 @@ def say(text: str = "", style: str | None = None) -> None:
     console.print(text, style=style, markup=False, soft_wrap=True)
 
 
+def complain(text: str) -> None:
+    """An error's lines on standard error, nothing else around them."""
+    sys.stderr.write(text.rstrip() + "\n")
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table; the first column is text, the others are right-aligned."""
     drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
