@@ -15,7 +15,7 @@ from stm32pose.data.sample import Sample
 from stm32pose.errors import UserError
 from stm32pose.training.feed import Feed
 
-SHAPES = ((64, 64, 3), (16, 16, 3))
+SHAPES = ((64, 64, 3), [(16, 16, 3)], 3)
 
 
 def make_feed(samples: list[Sample], first: int = 0, last: int = 2, steps: int | None = None) -> Feed:

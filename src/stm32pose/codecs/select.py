@@ -37,7 +37,9 @@ class Codec(Protocol):
     several: bool
     """Whether an image has any number of poses."""
 
-    def encode(self, keypoints_input: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+    def encode(self, keypoints_input: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Targets, an array [B, ...] or a tuple of them (one an output of the network), and weights [B, K]."""
+        ...
 
     def decode(self, outputs: list[np.ndarray]) -> np.ndarray: ...
 

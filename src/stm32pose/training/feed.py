@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 AHEAD = 2  # batches kept ready beyond those of the pipeline
 
-Item = tuple[np.ndarray, np.ndarray, np.ndarray]
+Targets = np.ndarray | tuple[np.ndarray, ...]
+Item = tuple[np.ndarray, Targets, np.ndarray]
 
 
 @contextmanager
@@ -36,8 +37,9 @@ def batches_of(pipeline: Pipeline, epoch: int) -> Iterator[Iterator[Batch]]:
 class Feed:
     """Batches of the epochs `first` to `last` (exclusive) for one call of `fit`, made in a thread of tf.data.
 
-    A batch is (images uint8 [B, H, W, C], targets float32 [B, h, w, K], weights float32 [B, K]); `dataset` rescales the
-    images to float32. What comes depends on the pipeline's seed and the epoch alone. H and W change from batch to batch
+    A batch is (images uint8 [B, H, W, C], targets float32, weights float32 [B, K]); `dataset` rescales the images to
+    float32. Targets are one array, or a tuple of them where the network has several outputs, as the codec encodes.
+    What comes depends on the pipeline's seed and the epoch alone. H and W change from batch to batch
     where the pipeline changes them.
 
     Attributes:
@@ -65,19 +67,23 @@ class Feed:
         self._closed = False
         self._items: Generator[Item] | None = None
 
-    def dataset(self, shape: tuple[int | None, int | None, int], maps: tuple[int | None, ...]) -> tf.data.Dataset:
+    def dataset(
+        self, shape: tuple[int | None, int | None, int], targets: Sequence[tuple[int | None, ...]], keypoints: int
+    ) -> tf.data.Dataset:
         """A tf.data set over all epochs, one after the other.
 
         Args:
             shape: (H, W, C) of the images; None where it changes.
-            maps: (h, w, K) of the targets; None where it changes.
+            targets: the shape of each target without batch, one an output of the network; None where it changes.
+            keypoints: K.
         """
         import tensorflow as tf
 
+        specs = tuple(tf.TensorSpec((None, *target), tf.float32) for target in targets)  # pyright: ignore[reportArgumentType]
         signature = (
             tf.TensorSpec((None, *shape), tf.uint8),  # pyright: ignore[reportArgumentType]
-            tf.TensorSpec((None, *maps), tf.float32),  # pyright: ignore[reportArgumentType]
-            tf.TensorSpec((None, maps[-1]), tf.float32),  # pyright: ignore[reportArgumentType]
+            specs[0] if len(specs) == 1 else specs,
+            tf.TensorSpec((None, keypoints), tf.float32),  # pyright: ignore[reportArgumentType]
         )
         scale, offset = self._rescaling.scale, self._rescaling.offset
 

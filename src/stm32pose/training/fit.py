@@ -108,15 +108,14 @@ def train(
     height, width, channels = model.input_shape[1:]
     sources = open_sources(config, splits, skeleton, (height, width, channels), seed)
     monitor = best_monitor(user, sources)
-    trainer = prepare_network(model, settings, sources.steps)
+    loss = _loss(config, codec)
+    trainer = prepare_network(model, settings, sources.steps, loss)
     codecs = accept_sizes(trainer, codec, sources.chain)
     wanted = settings_of(config, model, skeleton)
     if resume is not None:
         check_settings(resume, wanted)
-    loss = _loss(config, codec)
     trainer.compile(
         optimizer=build_optimizer(settings.optimizer, steps=settings.epochs * sources.steps),
-        loss=loss,
         jit_compile=resolve_jit(settings.jit_compile) and len(codecs) == 1,  # pyright: ignore[reportArgumentType]
     )
     keeper = Keeper(folder, model, trainer, monitor, user.callbacks, description(config, codec, skeleton))
@@ -227,13 +226,13 @@ def _run(config: Config, loop: Loop, codecs: dict[tuple[int, int], Codec], user:
         steps=sources.steps,
     )
     loop.picture_training(codecs, done)
-    image_shape, map_shape = trainer.input_shape[1:], trainer.output_shape[1:]
+    image_shape, targets = trainer.input_shape[1:], [tuple(output.shape[1:]) for output in trainer.outputs]
     if len(codecs) > 1:
-        image_shape, map_shape = (None, None, image_shape[-1]), (None, None, map_shape[-1])
+        image_shape, targets = (None, None, image_shape[-1]), [(None, None, targets[0][-1])]
     try:
         with fast_training(trainer, fused):
             trainer.fit(
-                feed.dataset(image_shape, map_shape),
+                feed.dataset(image_shape, targets, loop.codec.keypoints),
                 epochs=settings.epochs,
                 initial_epoch=done,
                 steps_per_epoch=sources.steps,

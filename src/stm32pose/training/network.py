@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from stm32pose.codecs.select import Codec
     from stm32pose.config.model_sections import Training
+    from stm32pose.training.trainer import Trainer
     from stm32pose.transforms.chain import Chain
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ FASTEST_MOMENTUM = 0.9
 EPOCHS_TO_FOLLOW = 0.25
 
 
-def prepare_network(model: keras.Model, training: Training, steps: int) -> keras.Model:
+def prepare_network(model: keras.Model, training: Training, steps: int, loss: keras.Loss) -> Trainer:
     """Freeze layers, set dropout and the pace of batch normalisation; returns the network that `fit` trains.
 
     That one shares the layers of `model`, which itself stays uncompiled and is what gets saved.
@@ -31,22 +32,20 @@ def prepare_network(model: keras.Model, training: Training, steps: int) -> keras
         model: the network, changed in place.
         training: the section of the configuration.
         steps: batches an epoch.
+        loss: see `Trainer.joint_loss`.
 
     Raises:
         ConfigError: see `freeze` and `dropout`; or the network is not a graph of layers.
     """
-    import keras
-
     from stm32pose.models.frozen import dropout, freeze
+    from stm32pose.training.trainer import Trainer
 
     freeze(model, training.frozen_layers)
     dropout(model, training.dropout)
     quicken_statistics(model, steps)
-    if len(model.inputs or ()) != 1 or len(model.outputs or ()) != 1:
-        raise ConfigError(
-            "model: only a network of one input and one output can be trained, a functional or sequential model"
-        )
-    return keras.Model(model.inputs, model.outputs[0], name=model.name)
+    if len(model.inputs or ()) != 1 or not model.outputs:
+        raise ConfigError("model: only a network of one input can be trained, a functional or sequential model")
+    return Trainer(model, loss)
 
 
 def quicken_statistics(model: keras.Model, steps: int) -> int:
@@ -71,19 +70,21 @@ def accept_sizes(trainer: keras.Model, codec: Codec, chain: Chain | None) -> dic
     """Let `trainer` take every input size of `random_periodic_resizing`; returns a codec for each size (H, W).
 
     Raises:
-        ConfigError: the network does not take one of the sizes; training of this kind of codec is not built yet.
+        ConfigError: the network does not take one of the sizes.
     """
     import keras
 
-    if not isinstance(codec, HeatmapCodec):
-        raise ConfigError(
-            "model.model_type: only heatmaps_spe networks can be trained; training of others is not built yet"
-        )
     codecs: dict[Size, Codec] = {codec.input_shape: codec}
     others = [size for size in (chain.sizes if chain else ()) if size != codec.input_shape]
-    if others:
-        # The graph itself does not depend on the size; only Keras's check of the input does.
-        trainer.input_spec = [keras.InputSpec(shape=(None, None, None, trainer.input_shape[-1]))]
+    if not others:
+        return codecs
+    if not isinstance(codec, HeatmapCodec):
+        raise ConfigError(
+            "data_augmentation.random_periodic_resizing: outputs of fixed length, as those of this model.model_type, "
+            "come of one input size only; it goes with heatmaps_spe"
+        )
+    # The graph itself does not depend on the size; only Keras's check of the input does.
+    trainer.input_spec = [keras.InputSpec(shape=(None, None, None, trainer.input_shape[-1]))]
     for size in others:
         codecs[size] = codec.resized(size)
         _check_size(trainer, size, codecs[size])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stm32pose.data.pipeline import unmap_poses
-from stm32pose.training.feed import batches_of
+from stm32pose.training.feed import Targets, batches_of
 
 if TYPE_CHECKING:
     import keras
@@ -27,8 +27,8 @@ _NAMES = {"mean_oks": "oks", "pck@0.2": "pck", "epe_px": "epe"}
 class Forward:
     """The network as a compiled function of uint8 images, with its loss.
 
-    Calling it with images uint8 [B, H, W, C] and targets float32 [B, h, w, K] gives the outputs, a list of
-    float32 [B, ...], and the losses, float32 [B, K].
+    Calling it with images uint8 [B, H, W, C] and the codec's targets (an array, or a tuple of them) gives the outputs,
+    a list of float32 [B, ...], and the losses, float32 [B, K].
     """
 
     def __init__(self, model: keras.Model, loss: keras.Loss, rescaling: Rescaling):
@@ -39,14 +39,14 @@ class Forward:
             pixels = tf.cast(images, tf.float32) * rescaling.scale + rescaling.offset
             outputs = tf.nest.flatten(model(pixels, training=False))
             outputs = [tf.cast(output, tf.float32) for output in outputs]
-            return outputs, loss.call(targets, outputs[0])
+            return outputs, loss.call(targets, outputs[0] if len(outputs) == 1 else outputs)
 
         self._forward = forward
 
-    def __call__(self, images: np.ndarray, targets: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    def __call__(self, images: np.ndarray, targets: Targets) -> tuple[list[np.ndarray], np.ndarray]:
         import tensorflow as tf
 
-        outputs, losses = self._forward(tf.constant(images), tf.constant(targets))
+        outputs, losses = self._forward(tf.constant(images), tf.nest.map_structure(tf.constant, targets))
         return [output.numpy() for output in outputs], losses.numpy()
 
 
