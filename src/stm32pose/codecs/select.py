@@ -38,7 +38,7 @@ class Codec(Protocol):
     """Whether an image has any number of poses."""
 
     def encode(self, keypoints_input: np.ndarray) -> tuple[Any, np.ndarray]:
-        """Targets, an array [B, ...] or a tuple of them (one an output of the network), and weights [B, K]."""
+        """What the loss compares the outputs with, an array [B, ...] or a tuple of them, and weights [B, K]."""
         ...
 
     def decode(self, outputs: list[np.ndarray]) -> np.ndarray: ...

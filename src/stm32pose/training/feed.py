@@ -74,7 +74,7 @@ class Feed:
 
         Args:
             shape: (H, W, C) of the images; None where it changes.
-            targets: the shape of each target without batch, one an output of the network; None where it changes.
+            targets: the shape of each target of the codec, without batch; None where it changes.
             keypoints: K.
         """
         import tensorflow as tf

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.training.callbacks import Monitor, UserCallbacks, build_callbacks
 from stm32pose.training.checkpoint import BEST, LAST, RESUME, Keeper
@@ -226,7 +228,7 @@ def _run(config: Config, loop: Loop, codecs: dict[tuple[int, int], Codec], user:
         steps=sources.steps,
     )
     loop.picture_training(codecs, done)
-    image_shape, targets = trainer.input_shape[1:], [tuple(output.shape[1:]) for output in trainer.outputs]
+    image_shape, targets = trainer.input_shape[1:], target_shapes(loop.codec)
     if len(codecs) > 1:
         image_shape, targets = (None, None, image_shape[-1]), [(None, None, targets[0][-1])]
     try:
@@ -250,6 +252,12 @@ def _run(config: Config, loop: Loop, codecs: dict[tuple[int, int], Codec], user:
         raise
     finally:
         feed.close()
+
+
+def target_shapes(codec: Codec) -> list[tuple[int, ...]]:
+    """The shape of each target of `codec`, without batch."""
+    targets, _ = codec.encode(np.zeros((1, 1, codec.keypoints, 3), np.float32))
+    return [target.shape[1:] for target in (targets if isinstance(targets, tuple) else (targets,))]
 
 
 def _labelled(source: Source | None) -> bool:
