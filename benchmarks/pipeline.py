@@ -1,10 +1,13 @@
 """Images per second of the input pipeline: 640x480 JPEGs to 192x192 with flip, rotation, zoom and colour.
 
     python benchmarks/pipeline.py [--images 300] [--workers 2] [--epochs 3] [--tensorflow]
+    python benchmarks/pipeline.py --full [--rounds 9]
 
 Beside our pipeline, in the same run: the same work done one image after the other (decode, resize, one operation at a
 time, as ST's loader goes about it), and the bare OpenCV calls (decode only; warp only), which tell the machine's share.
 With `--tensorflow` the sequential work is done by tf.data as well. About half a minute, and 10 s more for TensorFlow.
+With `--full` the chain of a whole training (all of docs/augmentation.md's recommended one) runs beside that short chain
+from the same cache, round after round in turn, and the ratio of their medians is printed: about a quarter of a minute.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from stm32pose.data.cache import cache_side, open_cache
 from stm32pose.data.images import read_image
 from stm32pose.data.pipeline import Pipeline
 from stm32pose.data.sample import Sample
+from stm32pose.skeletons.skeleton import load_skeleton
 from stm32pose.transforms.chain import build_chain
 
 SIZE = (192, 192)
@@ -35,6 +39,20 @@ AUGMENTATION = {
     "random_contrast": {"factor": 0.3},
     "random_brightness": {"factor": 0.1},
 }
+FULL = {
+    "random_flip": {"mode": "horizontal"},
+    "random_half_body": {"change_rate": 0.3},
+    "random_rotation": {"factor": 0.08},
+    "random_zoom": {"width_factor": 0.2},
+    "random_translation": {"width_factor": 0.1, "height_factor": 0.1},
+    "random_shear": {"factor": 0.02, "fill_mode": "constant"},
+    "random_contrast": {"factor": 0.3},
+    "random_brightness": {"factor": 0.1},
+    "random_gamma": {"gamma": [0.7, 1.4], "change_rate": 0.3},
+    "random_hsv": {"hue_delta": 0.03, "saturation_delta": 0.15, "value_delta": 0.1, "change_rate": 0.3},
+    "random_gaussian_noise": {"stddev": [0.0, 0.03], "change_rate": 0.3},
+    "random_rectangle_erasing": {"area": [0.02, 0.15], "change_rate": 0.3},
+}
 
 
 def main() -> None:
@@ -43,7 +61,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=3, help="epochs from the cache; the best is reported")
     parser.add_argument("--tensorflow", action="store_true", help="measure a sequential tf.data loader as well")
+    parser.add_argument("--full", action="store_true", help="the full training chain beside the short one, and no more")
+    parser.add_argument("--rounds", type=int, default=9, help="with --full: epochs of each chain")
     options = parser.parse_args()
+    if options.full:
+        with tempfile.TemporaryDirectory() as folder:
+            compare_chains(make_images(Path(folder), options.images), options.workers, options.rounds)
+        return
     with tempfile.TemporaryDirectory() as folder:
         samples = make_images(Path(folder), options.images)
         kilobytes = sum(sample.image.stat().st_size for sample in samples) / len(samples) / 1000
@@ -73,9 +97,12 @@ def make_images(folder: Path, count: int) -> list[Sample]:
         image = np.clip(image + 128 + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
         path = folder / f"{index:05d}.jpg"
         path.write_bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
-        keypoints = np.concatenate([rng.random((1, KEYPOINTS, 2)) * (640, 480), np.full((1, KEYPOINTS, 1), 2)], axis=2)
-        box = np.array([[50, 50, 400, 400]], np.float32)
-        area = np.array([160000], np.float32)
+        # As tall as most of the picture, COCO's order: the first eleven above the waist.
+        low = np.where(np.arange(KEYPOINTS)[:, None] < 11, (240, 60), (260, 240))
+        places = low + rng.random((1, KEYPOINTS, 2)) * (160, 180)
+        keypoints = np.concatenate([places, np.full((1, KEYPOINTS, 1), 2)], axis=2)
+        box = np.array([[220, 40, 220, 400]], np.float32)
+        area = np.array([50000], np.float32)
         samples.append(Sample(path, (480, 640), keypoints.astype(np.float32), box, area, np.zeros(1, bool), index))
     return samples
 
@@ -110,6 +137,39 @@ def measure_pipeline(samples: list[Sample], workers: int, epochs: int) -> dict[s
                         for n in range(1, epochs + 1)
                     )
     return figures
+
+
+def compare_chains(samples: list[Sample], workers: int, rounds: int) -> None:
+    """Cached epochs of the short and the full chain in turn, so that a busy machine slows both."""
+    skeleton = load_skeleton("coco17")
+    with open_cache(samples, side=cache_side(SIZE), mode="memory") as cache:
+        pipelines = {
+            name: Pipeline(
+                samples,
+                input_shape=(*SIZE, 3),
+                preprocessing=Preprocessing(),
+                chain=build_chain(augmentation, input_shape=(*SIZE, 3), skeleton=skeleton),
+                flip=skeleton.flip,
+                cache=cache,
+                shuffle=True,
+                workers=workers,
+            )
+            for name, augmentation in (("short", AUGMENTATION), ("full", FULL))
+        }
+        rates: dict[str, list[float]] = {name: [] for name in pipelines}
+        for n in range(rounds + 1):
+            for name in ("short", "full") if n % 2 else ("full", "short"):
+                figure = rate(lambda name=name, n=n: consume(pipelines[name], n), len(samples))
+                if n:  # the first epoch fills the cache
+                    rates[name].append(figure)
+    for name, figures in rates.items():
+        print(f"{name:6s} chain, cached epoch: median {np.median(figures):7.0f}, best {max(figures):7.0f} images/s")
+    paired = np.array(rates["full"]) / np.array(rates["short"])
+    print(f"full / short                 median {np.median(paired):7.2f}, best over best {best_ratio(rates):.2f}")
+
+
+def best_ratio(rates: dict[str, list[float]]) -> float:
+    return max(rates["full"]) / max(rates["short"])
 
 
 def measure_bare(samples: list[Sample], workers: int) -> dict[str, float]:

@@ -35,7 +35,7 @@ def test_help_and_version(capsys):
     ("arguments", "message"),
     [
         (["chek"], "no command 'chek'; there are run, check, schema"),
-        (["data", "chek"], "no command 'chek'; there are check, show, synthesize; did you mean 'check'?"),
+        (["data", "chek"], "no command 'chek'; there are check, show, convert, synthesize; did you mean 'check'?"),
         (["check", "x.yaml", "--nopaths"], "did you mean '--no-paths'?"),
         ([], "required"),
     ],
@@ -241,6 +241,7 @@ def test_data(capsys, tmp_path, monkeypatch):
     )
     assert main(["data", "show", "c.yaml", "--out", "pictures"]) == 0
     assert (tmp_path / "pictures" / "training_augmented.jpg").is_file()
+    assert (tmp_path / "pictures" / "training_augmentations.jpg").is_file()
     capsys.readouterr()
 
     (tmp_path / "poses" / "pose_00000.txt").write_text("0 0.5 0.5 what\n")

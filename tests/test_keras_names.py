@@ -58,8 +58,8 @@ def problems(**training) -> list[str]:
         ),
         (
             {"callbacks": {"ModelCheckpoint": {"filepath": "x"}}},
-            "training.callbacks.ModelCheckpoint.filepath: unknown argument",
-            "allowed: monitor, mode",
+            "training.callbacks.ModelCheckpoint.filepath: only monitor and mode can be set",
+            "kept in saved_models_dir)",
         ),
         (
             {"optimizer": {"Adam": {"learning_rate": {"CosineDecay": {"initial_rate": 1}}}}},
@@ -77,6 +77,110 @@ def test_arguments(training, where, end):
     first = problems(**training)[0]
     assert first.startswith(where)
     assert first.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("training", "line"),
+    [
+        (
+            {"callbacks": {"EarlyStopping": {"patience": "many"}}},
+            "training.callbacks.EarlyStopping.patience: got 'many'; a whole number, 0 or more, is needed",
+        ),
+        (
+            {"callbacks": {"ReduceLROnPlateau": {"factor": "half"}}},
+            "training.callbacks.ReduceLROnPlateau.factor: got 'half'; a number is needed",
+        ),
+        (
+            {"callbacks": {"EarlyStopping": {"restore_best_weights": 3}}},
+            "training.callbacks.EarlyStopping.restore_best_weights: got 3; True or False is needed",
+        ),
+        (
+            {"callbacks": {"EarlyStopping": {"monitor": "accuracy"}}},
+            "training.callbacks.EarlyStopping.monitor: got 'accuracy'; allowed: loss, oks, val_loss, val_oks, val_pck, "
+            "val_epe",
+        ),
+        (
+            {"callbacks": {"TensorBoard": {}}},
+            "training.callbacks.TensorBoard: always on (logs_dir); leave it out",
+        ),
+        (
+            {"callbacks": {"CSVLogger": {"filename": "x.csv"}}},
+            "training.callbacks.CSVLogger: always on (logs_dir/metrics/train_metrics.csv); leave it out",
+        ),
+        (
+            {"optimizer": {"Adam": {"beta_1": "often"}}},
+            "training.optimizer.Adam.beta_1: got 'often'; a number is needed",
+        ),
+        (
+            {"optimizer": {"Adam": {"use_ema": "mostly"}}},
+            "training.optimizer.Adam.use_ema: got 'mostly'; True or False is needed",
+        ),
+        (
+            {"optimizer": {"Adam": {"learning_rate": "fast"}}},
+            "training.optimizer.Adam.learning_rate: got 'fast'; a number is needed",
+        ),
+        (
+            {"optimizer": {"Adam": {"learning_rate": -0.1}}},
+            "training.optimizer.Adam.learning_rate: got -0.1; it must be above 0",
+        ),
+        (
+            {"optimizer": {"Adam": {"learning_rate": {"CosineDecay": {"initial_learning_rate": "low"}}}}},
+            "training.optimizer.Adam.learning_rate.CosineDecay.initial_learning_rate: got 'low'; a number is needed",
+        ),
+        (
+            {"optimizer": {"Adam": {"learning_rate": {"CosineDecay": None}}}},
+            "training.optimizer.Adam.learning_rate.CosineDecay: got None; its arguments are needed, such as "
+            "initial_learning_rate: 1.0e-3",
+        ),
+        (
+            {
+                "epochs": 4,
+                "optimizer": {"Adam": {"learning_rate": {"WarmupThreeStepDecay": {"initial_learning_rate": 1e-3}}}},
+            },
+            "training.optimizer.Adam.learning_rate.WarmupThreeStepDecay: training.epochs is 4; without boundaries (a "
+            "list of steps) 5 epochs or more are needed",
+        ),
+        (
+            {"callbacks": {"LRStepDecay": {"initial_lr": 0.1, "step_size": 0, "decay_rate": 0.5}}},
+            "training.callbacks.LRStepDecay.step_size: got 0; a whole number from 1 up is needed",
+        ),
+        (
+            {"callbacks": {"LRStepDecay": {"initial_lr": 0.1, "step_size": 3, "decay_rate": 0.5, "compat": "St"}}},
+            "training.callbacks.LRStepDecay.compat: got 'St'; allowed: st; did you mean 'st'?",
+        ),
+        (
+            {
+                "callbacks": {
+                    "LRStepDecay": {"initial_lr": 0.1, "step_size": 3, "decay_rate": 0.5},
+                    "ReduceLROnPlateau": {},
+                }
+            },
+            "training.callbacks: got LRStepDecay, ReduceLROnPlateau; each sets the learning rate: keep one",
+        ),
+        (
+            {
+                "optimizer": {"Adam": {"learning_rate": {"CosineDecay": {"initial_learning_rate": 1e-3}}}},
+                "callbacks": {"ReduceLROnPlateau": {}},
+            },
+            "training.callbacks.ReduceLROnPlateau: the optimizer's learning_rate is a schedule already; keep one of "
+            "the two",
+        ),
+    ],
+)
+def test_values_are_checked_before_training(training, line):
+    assert problems(**training) == [line]
+
+
+def test_several_faults_of_one_callback():
+    found = problems(callbacks={"EarlyStopping": {"monitor": "acc", "pacience": 3, "min_delta": "small"}})
+    assert len(found) == 3
+
+
+def test_schedulers_are_among_the_names():
+    (line,) = problems(callbacks={"LRCosinDecay": {}})
+    assert line.endswith("did you mean 'LRCosineDecay'?")
+    (line,) = problems(optimizer={"Adam": {"learning_rate": {"TwoStepDeccay": {}}}})
+    assert line.endswith("did you mean 'TwoStepDecay'?")
 
 
 def test_a_missing_argument():

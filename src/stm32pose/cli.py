@@ -122,12 +122,30 @@ def build_parser() -> argparse.ArgumentParser:
     profile.add_argument("--json", action="store_true", help="figures for programs, in bytes and milliseconds")
     profile.set_defaults(command=_profile)
 
+    plot = commands.add_parser(
+        "plot-lr",
+        help="the learning rate of a configuration, drawn without training",
+        description="Draw the learning rate of a configuration's training over epochs (and steps) and print where it "
+        "changes. Nothing is trained; TensorFlow is imported for schedules of Keras only.",
+    )
+    plot.add_argument("config", type=Path, help="the YAML file")
+    plot.add_argument("overrides", nargs="*", metavar="key=value", help="values that take the place of the file's")
+    plot.add_argument("--out", type=Path, metavar="PNG", help="the picture (./lr.png; with --json none)")
+    plot.add_argument("--json", action="store_true", help="for programs: the rate of every epoch")
+    plot.add_argument(
+        "--steps-per-epoch",
+        type=int,
+        metavar="N",
+        help="batches an epoch, for schedules in steps; absent: counted from the labels",
+    )
+    plot.set_defaults(command=_plot_lr)
+
     _add_data(commands)
     return parser
 
 
 def _add_data(commands) -> None:
-    data = commands.add_parser("data", help="look at labelled images: check, show, synthesize")
+    data = commands.add_parser("data", help="labelled images: check, show, convert, synthesize")
     actions = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
     source = argparse.ArgumentParser(add_help=False)
     source.add_argument("source", type=Path, help="folder of labelled images, or a configuration's YAML file")
@@ -135,8 +153,8 @@ def _add_data(commands) -> None:
     source.add_argument(
         "--keypoints", type=int, metavar="K", help="the shipped skeleton with K keypoints, for a folder"
     )
-    source.add_argument("--format", default=None, help="auto, yolo or coco, for a folder (auto)")
-    source.add_argument("--annotations", type=Path, metavar="JSON", help="COCO keypoints JSON, for a folder")
+    source.add_argument("--format", default=None, help="label format (docs/data.md), for a folder (auto)")
+    source.add_argument("--annotations", type=Path, metavar="FILE", help="the labels, where auto does not find them")
     source.add_argument("--multi", action="store_true", help="keep images with several people, for a folder")
 
     check = actions.add_parser("check", parents=[source], help="find faults in labels and images")
@@ -150,12 +168,27 @@ def _add_data(commands) -> None:
         help="mosaics of labelled images, and of augmented ones",
         description="Draw labels into images: DIR/training_labels.jpg and so on, one mosaic a set. Of a "
         "configuration with data_augmentation also DIR/training_augmented.jpg, training images as the network sees "
-        "them; a folder alone says nothing of augmentation.",
+        "them, and DIR/training_augmentations.jpg, each augmentation alone; a folder says nothing of augmentation.",
     )
     show.add_argument(
         "--out", type=Path, default=Path("data_show"), metavar="DIR", help="folder for the pictures (./data_show)"
     )
     show.set_defaults(command=_data_show)
+
+    convert = actions.add_parser(
+        "convert",
+        parents=[source],
+        help="write labels of any format as COCO's or YOLO's",
+        description="Write images and labels of any format as COCO keypoints JSON (DIR/images, DIR/annotations.json) "
+        "or as YOLO Darknet files (a .txt beside each image). A source of several sets gives DIR/train, DIR/val, ... "
+        "An interrupted conversion goes on where it stopped; a folder that holds something else is refused.",
+    )
+    convert.add_argument("--to", choices=("coco", "yolo"), required=True, help="format to write")
+    convert.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder")
+    placed = convert.add_mutually_exclusive_group()
+    placed.add_argument("--link", action="store_true", help="hard-link the images where the disk can")
+    placed.add_argument("--copy", dest="link", action="store_false", help="copy the images (default)")
+    convert.set_defaults(command=_data_convert, link=False)
 
     made = actions.add_parser("synthesize", help="make images of drawn people with exact labels")
     made.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new data set")
@@ -220,6 +253,12 @@ def _profile(given: argparse.Namespace) -> int:
     return profile(given.model, given.board, as_json=given.json)
 
 
+def _plot_lr(given: argparse.Namespace) -> int:
+    from stm32pose.commands.plot_lr import plot_lr
+
+    return plot_lr(given.config, given.overrides, out=given.out, as_json=given.json, steps=given.steps_per_epoch)
+
+
 def _data_check(given: argparse.Namespace) -> int:
     from stm32pose.commands.data import check_data
 
@@ -230,6 +269,12 @@ def _data_show(given: argparse.Namespace) -> int:
     from stm32pose.commands.data import show_data
 
     return show_data(given)
+
+
+def _data_convert(given: argparse.Namespace) -> int:
+    from stm32pose.commands.data_convert import convert_data
+
+    return convert_data(given)
 
 
 def _data_synthesize(given: argparse.Namespace) -> int:

@@ -13,12 +13,15 @@ from stm32pose.codecs.hand import HandCodec
 from stm32pose.codecs.head import HeadCodec
 from stm32pose.codecs.heatmap import HeatmapCodec
 from stm32pose.codecs.keypoints import KeypointsCodec
+from stm32pose.codecs.movenet import MovenetCodec
 from stm32pose.codecs.select import codec_from_description, make_codec, recognise
+from stm32pose.codecs.simcc import SimccCodec
 from stm32pose.codecs.yolo import YoloCodec
 from stm32pose.config.model_sections import Heatmap
 from stm32pose.errors import ConfigError
 
 HAND = [(63,), (1,), (1,), (63,)]
+MOVENET = [(48, 48, 1), (48, 48, 13), (48, 48, 26), (48, 48, 26)]
 
 
 def choose(model_type, shapes, keypoints=13, **options):
@@ -57,7 +60,7 @@ def test_direct_keypoints_come_back_from_their_description():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "boxes"}, "kind 'boxes'; allowed: heatmaps, keypoints, hand, head, yolo"),
+        ({"kind": "boxes"}, "kind 'boxes'; allowed: heatmaps, keypoints, simcc, movenet, hand, head, yolo"),
         ({"map_shape": None}, "cannot be"),
         ({"sigma_cells": -1}, "impossible codec"),
         ({"activation": "relu"}, "activation: got 'relu'"),
@@ -101,6 +104,8 @@ def test_several_people_hands_and_faces():
         ([(300, 57)], "yolo_mpe", 17),
         ([(44, 40)], "yolo_mpe", 13),  # a small input has fewer boxes than values
         (HAND, "hand_spe", 21),
+        (MOVENET, "movenet_spe", 13),
+        (MOVENET[::-1], "movenet_spe", 13),
         ([(1, 1, 936)], "head_spe", 468),
         ([(1, 1, 1404), (1, 1, 1)], "head_spe", 468),
         ([(1,), (1434,)], "head_spe", 478),
@@ -121,6 +126,46 @@ def test_the_skeleton_decides_where_a_shape_could_be_of_several():
     assert isinstance(choose("yolo_mpe", [(56, 44)], 17), YoloCodec)
 
 
+def test_rows_of_bins():
+    codec = choose("simcc_spe", [(13, 768)])
+    assert isinstance(codec, SimccCodec)
+    assert (codec.split, codec.keypoints) == (2, 13)
+    assert codec.sigma == pytest.approx(4.9, abs=0.01)
+    codec = choose("simcc_spe", [(13, 384)], heatmap=Heatmap(sigma=2.0))
+    assert isinstance(codec, SimccCodec)
+    assert (codec.split, codec.sigma) == (1, 2.0)
+
+
+def test_bins_and_boxes_are_told_apart():
+    """[17, 768] could be 768 boxes of 4 keypoints; of an input of 192x192 it is bins, unless yolo_mpe fits and is asked
+    for."""
+    assert recognise([(17, 768)]) == ("yolo_mpe", 4)
+    assert recognise([(17, 768)], input_shape=(192, 192, 3)) == ("simcc_spe", 17)
+    assert recognise([(17, 768)], input_shape=(192, 160, 3)) == ("yolo_mpe", 4)
+    assert recognise([(17, 768)], model_type="simcc_spe") == ("simcc_spe", 17)
+    assert recognise([(17, 768)], 4, input_shape=(192, 192), model_type="yolo_mpe") == ("yolo_mpe", 4)
+    for side in (192, 256, 320, 640):
+        boxes = 21 * side * side // 1024
+        assert recognise([(56, boxes)], input_shape=(side, side, 3)) == ("yolo_mpe", 17)
+
+
+def test_four_maps():
+    codec = choose("movenet_spe", MOVENET, heatmap=Heatmap(sigma=2.0, target="one_pixel"))
+    assert isinstance(codec, MovenetCodec)
+    assert (codec.map_shape, codec.sigma, codec.target, codec.order) == ((48, 48), 2.0, "one_pixel", (0, 1, 2, 3))
+    names = ["c", "h", "kpt_offset", "kpt_regress"]
+    assert choose("movenet_spe", MOVENET, output_names=names).order == (0, 1, 3, 2)  # pyright: ignore
+    described = codec.describe()
+    shapes = [MOVENET[index] for index in (3, 2, 1, 0)]
+    again = codec_from_description(described, output_shapes=shapes, output_names=["offsets", "regression", "h", "c"])
+    assert again.order == (3, 2, 1, 0)  # pyright: ignore
+
+
+def test_sigma_has_a_default_of_its_own_for_each_kind():
+    assert choose("heatmaps_spe", [(48, 48, 13)], heatmap=Heatmap()).sigma == 1.5  # pyright: ignore
+    assert choose("movenet_spe", MOVENET, heatmap=Heatmap()).sigma == 1.5  # pyright: ignore
+
+
 @pytest.mark.parametrize(
     ("model_type", "shapes", "parts"),
     [
@@ -138,6 +183,14 @@ def test_the_skeleton_decides_where_a_shape_could_be_of_several():
         ("heatmaps_spe", [(None, None, 13)], ["[?, ?, 13]"]),
         ("yolo_mpe", [(56, 1344)], ["gives 17 keypoints", "the skeleton has 13"]),
         ("yolo_mpe", [(48, 48, 13)], ["set model_type: heatmaps_spe", "one output [5 + 3 x 13, boxes]"]),
+        ("yolo_mpe", [(13, 768)], ["set model_type: simcc_spe"]),
+        ("simcc_spe", [(56, 756)], ["set model_type: yolo_mpe", "one output [13, (width + height) x split]"]),
+        ("simcc_spe", [(48, 48, 13)], ["set model_type: heatmaps_spe"]),
+        ("simcc_spe", [(17, 768)], ["gives 17 keypoints", "set dataset.keypoints: 17"]),
+        ("heatmaps_spe", [(13, 768)], ["set model_type: simcc_spe"]),
+        ("heatmaps_spe", MOVENET, ["4 outputs", "set model_type: movenet_spe"]),
+        ("movenet_spe", [(48, 48, 13)], ["set model_type: heatmaps_spe", "four outputs [h, w, channels] of 1, 13, 2"]),
+        ("movenet_spe", [(8, 8, 1), (8, 8, 7), (8, 8, 14), (8, 8, 14)], ["gives 7 keypoints"]),
         ("hand_spe", HAND, ["gives 21 keypoints", "the skeleton has 13"]),
         ("hand_spe", [(56, 1344)], ["set model_type: yolo_mpe", "four outputs"]),
         ("head_spe", [(1, 1, 936)], ["468 landmarks", "the skeleton has 13", "468, or 68 (face68)"]),

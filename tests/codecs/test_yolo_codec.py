@@ -131,7 +131,7 @@ def test_nobody_is_an_empty_answer():
     np.testing.assert_array_equal(codec.decode([output])[:, 0, 0], [[128, 96, 0]] * 2)
     with pytest.raises(ValueError, match=r"wants \(B, 14, boxes\)"):
         codec.decode_poses([np.zeros((2, 13, 100), np.float32)])
-    with pytest.raises(ConfigError, match="cannot be trained"):
+    with pytest.raises(ConfigError, match="evaluated, not trained"):
         codec.encode(np.zeros((1, 1, 3, 3)))
 
 

@@ -192,12 +192,31 @@ def test_both_tool_sections():
         ({"training": {"model": {"nme": "custom"}}}, "training.model.nme: unknown key; known here: name"),
         ({"tools": {"stm32ai": {"vresion": "1"}}}, "tools.stm32ai.vresion: unknown key.*did you mean 'version'"),
         ({"training": {"model": "custom"}}, "training.model: got 'custom'; a section with the keys name"),
-        ({"custom_data_augmentation": {"a": {}}}, "custom_data_augmentation: no release could run it; list"),
+        ({"custom_data_augmentation": {"a": {}}}, "custom_data_augmentation.a: unknown key; known here: function_name"),
+        ({"custom_data_augmentation": {"function_name": "f"}}, "the file is missing: write FILE.py:f"),
+        (
+            {"custom_data_augmentation": {"function_name": "a.py:f", "config": 3}},
+            "augmentation.config: got 3; expected",
+        ),
+        (
+            {"custom_data_augmentation": {"function_name": "a.py:f"}, "data_augmentation": {"random_invert": {}}},
+            "custom_data_augmentation: beside data_augmentation; keep one of them",
+        ),
     ],
 )
 def test_what_is_wrong_in_an_older_place_is_named_there(sections, line):
     with pytest.raises(ConfigError, match=line):
         load_config(changed(**sections), check_paths=False)
+
+
+@pytest.mark.parametrize(
+    "section", [{"function_name": "own.py:fog"}, {"function_name": "fog", "file": "own.py"}], ids=["name", "file"]
+)
+def test_a_custom_augmentation_becomes_an_entry_of_the_list(section):
+    mapping = changed(custom_data_augmentation={**section, "config": {"kind": "colour", "depth": 3}})
+    mapping.pop("data_augmentation", None)
+    config = load_config(mapping, check_paths=False)
+    assert config.data_augmentation == {"own.py:fog": {"kind": "colour", "depth": 3}}
 
 
 def test_the_given_mapping_is_not_changed():

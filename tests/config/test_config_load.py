@@ -123,13 +123,13 @@ def test_names_inside_the_run_folder():
 
 def test_squared_error_of_logits():
     (line,) = lines_of({"model.final_activation": "empty", "training.loss": "mse"})
-    assert line.startswith("training.loss: got 'mse' with model.final_activation: empty")
-    assert line.endswith("expected auto or cross_entropy")
+    assert line.startswith("training.loss: got 'mse', which does not go with heat maps of logits")
+    assert line.endswith("allowed with them: auto, cross_entropy, kl")
     for loss in ("auto", "cross_entropy"):
         mapping = {**BASE, "model": {**BASE["model"], "final_activation": "linear"}, "training": {"loss": loss}}
         training = load_config(mapping, check_paths=False).training
         assert training is not None
-        assert training.loss == loss
+        assert training.loss == {loss: {}}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_files import coco_document, random_sample, write_coco, write_picture
 
-from stm32pose.data.coco import find_annotations, read_coco
+from stm32pose.data.coco import read_coco
+from stm32pose.data.coco_layout import find_annotations
 from stm32pose.errors import UserError
 from stm32pose.skeletons.skeleton import load_skeleton
 

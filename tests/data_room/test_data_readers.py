@@ -81,7 +81,7 @@ def test_formats_are_found(mixed, tmp_path):
     with pytest.raises(UserError, match=r"no COCO annotation file.*and no label file NAME\.txt"):
         read_samples(tmp_path / "bare" / "sub", COCO)
     with pytest.raises(
-        ConfigError, match=r"dataset.format: got 'colo'; allowed: auto, yolo, coco; did you mean 'yolo'\?"
+        ConfigError, match=r"dataset.format: got 'colo'; allowed: auto, .*yolo, .*coco; did you mean 'yolo'\?"
     ):
         read_samples(mixed, COCO, format="colo")
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_files import random_sample, write_picture, yolo_line
 
-from stm32pose.data.yolo import label_text, read_label_file, read_yolo, write_yolo
+from stm32pose.data.yolo import Line, label_text, read_label_file, read_yolo, write_yolo
 from stm32pose.errors import UserError
 from stm32pose.skeletons.skeleton import load_skeleton
 
@@ -30,7 +30,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, seed, people, size, name
     sample = random_sample(skeleton, folder / "a.jpg", size, people, seed)
     (folder / "a.txt").write_text(label_text(sample))
     problems = []
-    keypoints, boxes = read_label_file(folder / "a.txt", size, skeleton, problems)
+    keypoints, boxes = read_label_file(folder / "a.txt", size, Line.of(skeleton), problems)
     assert [problem.code for problem in problems] == ["empty_label"] * (people == 0)
     assert keypoints.shape == (people, skeleton.count, 3)
     assert np.allclose(keypoints, sample.keypoints, atol=1e-4 * max(size) / 100, rtol=1e-6)
@@ -101,7 +101,7 @@ GOOD = yolo_line(PERSON)
 def test_broken_lines_are_named_and_the_others_kept(tmp_path, line, code, message):
     (tmp_path / "a.txt").write_text(f"{GOOD}\r\n\r\n{line}\r\n{GOOD}\r\n\r\n", newline="")
     problems = []
-    keypoints, _ = read_label_file(tmp_path / "a.txt", (40, 60), PERSON, problems)
+    keypoints, _ = read_label_file(tmp_path / "a.txt", (40, 60), Line.of(PERSON), problems)
     assert len(keypoints) == 2
     assert [(problem.code, problem.severity) for problem in problems] == [(code, "error")]
     assert problems[0].where == f"{tmp_path / 'a.txt'}:3"
@@ -111,7 +111,7 @@ def test_broken_lines_are_named_and_the_others_kept(tmp_path, line, code, messag
 def test_slightly_outside_is_a_warning_and_unlabelled_points_may_be_anywhere(tmp_path):
     (tmp_path / "a.txt").write_text(yolo_line(PERSON, x=1.05) + "\n" + yolo_line(PERSON, x=-7, flag=0))
     problems = []
-    keypoints, _ = read_label_file(tmp_path / "a.txt", (40, 60), PERSON, problems)
+    keypoints, _ = read_label_file(tmp_path / "a.txt", (40, 60), Line.of(PERSON), problems)
     assert [(problem.code, problem.severity) for problem in problems] == [("outside_image", "warning")]
     assert keypoints[0, 0].tolist() == pytest.approx([63, 20, 1])
     assert not keypoints[1].any()
@@ -121,7 +121,7 @@ def test_a_box_without_extent_becomes_the_hull(tmp_path):
     points = " ".join(f"{x} {y} 1" for x, y in [(0.25, 0.5), (0.75, 0.25)] + [(0.5, 0.5)] * 11)
     (tmp_path / "a.txt").write_text(f"0 0.5 0.5 0 0 {points}\n")
     problems = []
-    _, boxes = read_label_file(tmp_path / "a.txt", (40, 60), PERSON, problems)
+    _, boxes = read_label_file(tmp_path / "a.txt", (40, 60), Line.of(PERSON), problems)
     assert problems[0].code == "empty_box"
     assert boxes[0].tolist() == pytest.approx([15, 10, 30, 10])
 
@@ -143,7 +143,7 @@ def test_no_file_breaks_the_reader(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("any") / "a.txt"
     path.write_bytes(content)
     problems = []
-    keypoints, boxes = read_label_file(path, (40, 60), PERSON, problems)
+    keypoints, boxes = read_label_file(path, (40, 60), Line.of(PERSON), problems)
     assert len(keypoints) == len(boxes)
     assert all("\n" not in str(problem) for problem in problems)
 

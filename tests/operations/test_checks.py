@@ -72,6 +72,11 @@ ONNX = "onnx_quantizer"
             },
             "model.model_type: got head_spe; ST's application for the STM32N6 decodes heatmaps_spe and yolo_mpe",
         ),
+        (
+            "chain_qd",
+            {"model": {"model_path": "m.keras", "model_type": "simcc_spe"}, "deployment": {"hardware_setup": H7}},
+            "model.model_type: got simcc_spe, which has no decoder in C yet; available: heatmaps_spe, spe, yolo_mpe",
+        ),
         ("chain_tqd", {"deployment": {"hardware_setup": {**H7, "serie": "STM32U5"}}}, "hardware_setup.serie"),
         ("chain_tqd", {"deployment": {"hardware_setup": H7, "IDE": "IAR"}}, "deployment.IDE: got 'IAR'"),
         ("chain_td", {"deployment": {"hardware_setup": H7}}, "quantize it first"),

@@ -51,6 +51,7 @@ def test_a_file_that_says_everything(tmp_path):
         head_segment=["left_ear", "right_ear"],
         head_factor=0.6,
         torso_segment=["nose", "tail"],
+        upper_body=["right_ear", "nose", "left_ear"],
         derive={"nose": ["snout", "whiskers"], "tail": {"all": ["tail_root", "tail_tip"]}},
     )
     assert mouse.edges == ((1, 0), (0, 2), (0, 3))
@@ -60,6 +61,21 @@ def test_a_file_that_says_everything(tmp_path):
     assert (mouse.head_segment, mouse.head_factor, mouse.torso_segment) == ((1, 2), 0.6, (0, 3))
     assert mouse.derive == {"nose": ("snout", "whiskers"), "tail": ("tail_root", "tail_tip")}
     assert mouse.derive_all == {"tail"}
+    assert mouse.upper_body == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("upper", "message"),
+    [
+        (["nose", "noes"], "upper_body: no keypoint named 'noes'; did you mean 'nose'"),
+        (["nose", "left_ear"], r"upper_body: has one of \[left_ear, right_ear\]; name both or neither"),
+        (["nose", "left_ear", "right_ear", "tail"], "upper_body: names all keypoints, which leaves no lower body"),
+        ("nose", "upper_body: got str 'nose'; wanted a list of keypoint names"),
+    ],
+)
+def test_a_wrong_upper_body_is_named(tmp_path, upper, message):
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, upper_body=upper)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_saved_best_model_has_the_figures_of_its_epoch(trained: Any) -> None:
     codec = make_codec("heatmaps_spe", input_shape=(64, 64, 3), output_shapes=[(16, 16, 3)], keypoints=3)
     pipeline = Pipeline(samples, input_shape=(64, 64, 3), preprocessing=config.preprocessing, batch_size=3)
     forward = Forward(model, make_loss("mse"), config.preprocessing.rescaling)
-    figures = validate(forward, codec, pipeline, samples, dots.dots_skeleton())
+    figures, _ = validate(forward, codec, pipeline, samples, dots.dots_skeleton())
     row = result.history[result.best_epoch - 1]
     for name, value in figures.items():
         assert value == pytest.approx(row[f"val_{name}"], rel=1e-4)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
 from stm32pose.errors import ConfigError
-from stm32pose.training.optimizers import build_optimizer, has_schedule
+from stm32pose.training.optimizers import build_optimizer, has_schedule, used_learning_rate
+from stm32pose.training.schedules_steps import STEP_SCHEDULES, step_schedule
 
 WHERE = "training.optimizer"
 
@@ -49,6 +51,63 @@ def test_warm_up_steps_count_in_the_training() -> None:
     assert float(schedule(60)) == pytest.approx(0.0, abs=1e-7)
 
 
+def test_every_schedule_of_keras_spans_the_training_where_no_length_is_given() -> None:
+    for name, more in (
+        ("ExponentialDecay", {"decay_rate": 0.5}),
+        ("InverseTimeDecay", {"decay_rate": 1.0}),
+        ("PolynomialDecay", {"end_learning_rate": 0.05}),
+    ):
+        section = {"Adam": {"learning_rate": {name: {"initial_learning_rate": 0.1, **more}}}}
+        schedule = build(section, steps=40)._learning_rate
+        assert [float(schedule(0)), float(schedule(40))] == pytest.approx([0.1, 0.05])
+
+
+@pytest.mark.parametrize("name", list(STEP_SCHEDULES))
+def test_schedules_in_steps_are_the_same_in_a_graph(name: str) -> None:
+    import tensorflow as tf
+
+    arguments = {"initial_learning_rate": 0.1}
+    optimizer = build_optimizer({"Adam": {"learning_rate": {name: arguments}}}, steps=60, epochs=6)
+    schedule = optimizer._learning_rate
+    graph = tf.function(lambda step: schedule(step))
+    pieces = step_schedule(name, arguments, WHERE, steps=60, epochs=6)
+    wanted = [pieces.rate(step) for step in range(70)]
+    assert [float(schedule(step)) for step in range(70)] == pytest.approx(wanted)
+    assert [float(graph(tf.constant(step))) for step in range(70)] == pytest.approx(wanted)
+    copy = type(schedule).from_config(schedule.get_config())
+    assert float(copy(59)) == pytest.approx(wanted[59])
+
+
+def test_the_rate_that_was_used_is_that_of_the_last_step() -> None:
+    import keras
+
+    variable = keras.Variable([1.0, 2.0])
+    step = {"StepListDecay": {"initial_learning_rate": 0.5, "decay_rate": 0.1, "boundaries": [2]}}
+    optimizer = build({"SGD": {"learning_rate": step}})
+    assert used_learning_rate(optimizer) == pytest.approx(0.5)
+    seen = []
+    for _ in range(4):
+        before = variable.numpy()
+        optimizer.apply([keras.ops.ones(2)], [variable])
+        seen.append(used_learning_rate(optimizer))
+        # What SGD took off with a gradient of 1 is the rate.
+        assert before - variable.numpy() == pytest.approx(seen[-1], rel=1e-4)
+    assert seen == pytest.approx([0.5, 0.5, 0.05, 0.05])
+    assert used_learning_rate(build({"SGD": {"learning_rate": 0.2}})) == pytest.approx(0.2)
+
+
+def test_the_rate_that_was_used_with_accumulated_gradients_and_scaled_losses() -> None:
+    import keras
+
+    variable = keras.Variable([1.0, 2.0])
+    step = {"StepListDecay": {"initial_learning_rate": 0.5, "decay_rate": 0.1, "boundaries": [2]}}
+    optimizer = build({"SGD": {"learning_rate": step, "gradient_accumulation_steps": 2}})
+    scaled = keras.optimizers.LossScaleOptimizer(optimizer)
+    for wanted in (0.5, 0.5, 0.05):
+        scaled.apply([keras.ops.ones(2) * 2.0**15], [variable])
+        assert used_learning_rate(scaled) == pytest.approx(wanted)
+
+
 @pytest.mark.parametrize(
     ("section", "line"),
     [
@@ -69,6 +128,9 @@ def test_warm_up_steps_count_in_the_training() -> None:
         ({"Adam": {"learning_rate": {"CosineDecai": {}}}}, "unknown schedule 'CosineDecai'.*'CosineDecay'"),
         ({"Adam": {"learning_rate": {"CosineDecay": {}}}}, "CosineDecay: argument 'initial_learning_rate' is missing"),
         ({"Adam": {"learning_rate": {"CosineDecay": None}}}, "its arguments are needed"),
+        ({"Adam": {"learning_rate": {"ThreeStepDecai": {}}}}, "unknown schedule.*did you mean 'ThreeStepDecay'"),
+        ({"Adam": {"learning_rate": {"Constant": {}}}}, "Constant: argument 'initial_learning_rate' is missing"),
+        ({"Adam": {"learning_rate": math.nan}}, "got nan; it must be above 0"),
     ],
 )
 def test_mistakes_get_one_line(section: dict[str, Any], line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from stm32pose.errors import ConfigError
 from stm32pose.training.callbacks import MONITORS, Monitor, build_callbacks
 
 WHERE = "training.callbacks"
+STEP = {"initial_lr": 0.1, "step_size": 3, "decay_rate": 0.5}
 
 
 def test_nothing_asked_for() -> None:
@@ -43,6 +45,19 @@ def test_other_keras_callbacks_can_be_named() -> None:
     assert list(build_callbacks({"TerminateOnNaN": {}}).callbacks) == ["TerminateOnNaN"]
 
 
+def test_a_scheduler_sets_the_rate_of_the_epoch(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    callback = build_callbacks({"LRStepDecay": {**STEP, "verbose": 1}}).callbacks["LRStepDecay"]
+    optimizer = SimpleNamespace(learning_rate=1.0)
+    callback.set_model(SimpleNamespace(optimizer=optimizer))
+    rates = []
+    for epoch in range(7):
+        callback.on_epoch_begin(epoch)
+        rates.append(optimizer.learning_rate)
+    assert rates == [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025]
+    assert "epoch 4: LRStepDecay sets the learning rate to 5.0000e-02" in caplog.text
+
+
 def test_monitor_improves() -> None:
     best = Monitor("val_oks", "max")
     assert best.improves(0.1, None)
@@ -69,7 +84,11 @@ def test_monitor_improves() -> None:
         ({"ModelCheckpoint": {"filepath": "x"}}, False, "ModelCheckpoint.filepath: only monitor and mode"),
         ({"LearningRateScheduler": {"schedule": "lambda e: 1"}}, False, "write a schedule"),
         ({"RemoteMonitor": {"root": "lambda: 1"}}, False, "RemoteMonitor.root: text is never run as code"),
-        ({"LRCosineDecay": {"initial_lr": 1}}, False, "LRCosineDecay: ST's schedulers are not built yet.*CosineDecay"),
+        ({"LRStepDecay": {"initial_lr": 1, "step_size": 3}}, False, "LRStepDecay: argument 'decay_rate' is missing"),
+        ({"LRStepDecay": STEP, "ReduceLROnPlateau": {}}, False, "each sets the learning rate: keep one"),
+        ({"LRStepDecay": STEP, "LRLinearDecay": {}}, False, "got LRStepDecay, LRLinearDecay; each sets"),
+        ({"LRStepDecay": STEP}, True, "LRStepDecay: the optimizer's learning_rate is a schedule already"),
+        ({"LRStepDecey": STEP}, False, "unknown callback 'LRStepDecey'.*did you mean 'LRStepDecay'"),
         ({"ReduceLROnPlateau": {}}, True, "is a schedule already; keep one of the two"),
         ({"ReduceLROnPlateau": {"factor": 2.0}}, False, "factor"),
     ],

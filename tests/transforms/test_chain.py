@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stm32pose.config.built import LATER_AUGMENTATIONS
 from stm32pose.config.data_sections import Rescaling
 from stm32pose.errors import ConfigError
+from stm32pose.skeletons.skeleton import load_skeleton
 from stm32pose.transforms import geometry as g
-from stm32pose.transforms.chain import build_chain
+from stm32pose.transforms.chain import OPERATIONS, build_chain
+from stm32pose.transforms.labels import MovingLabels
 
 SHAPE = (128, 192, 3)
 CENTRE = np.array([96.0, 64.0])
@@ -19,9 +20,25 @@ def chain_of(**augmentation):
     return build_chain(augmentation, input_shape=SHAPE)
 
 
+def nobody(count):
+    """Labels of `count` images in which nobody is, fitted already."""
+    none = np.zeros((0, 17, 3)), np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64)
+    return MovingLabels(*none, np.broadcast_to(np.eye(3), (count, 3, 3)), None)
+
+
+def matrices_of(chain, uniform):
+    return chain.draw(uniform, nobody(len(uniform)))[1]
+
+
+def steps_of(chain, uniform):
+    return [
+        [step for layer in layers for step in layer.steps] for layers in chain.draw(uniform, nobody(len(uniform)))[0]
+    ]
+
+
 def drawn(chain, count=400, seed=0):
     uniform = np.random.default_rng(seed).random((count, chain.draws))
-    return chain.matrices(uniform), uniform
+    return matrices_of(chain, uniform), uniform
 
 
 @pytest.mark.parametrize(
@@ -53,6 +70,30 @@ def drawn(chain, count=400, seed=0):
         ({"random_zoom": {"width_factor": 0.1, "fill_mode": "mirror"}}, "fill_mode: got 'mirror'; allowed constant"),
         ({"random_zoom": {"width_factor": 0.1, "fill_value": 5}}, "fill_value: got 5.*; allowed -1 to 1"),
         ({"random_brightness": {"factor": 0.1, "pixels_range": (0, 1)}}, "pixels_range: no such argument"),
+        ({"random_gamma": {}}, "random_gamma.gamma: missing; allowed an exponent from 0 to 10"),
+        ({"random_gamma": {"gamma": -1}}, "random_gamma.gamma: got -1; allowed an exponent"),
+        ({"random_hue": {"delta": 2}}, "random_hue.delta: got 2; allowed a share of the whole range"),
+        (
+            {"random_hsv": {"delta_hue": 0.1}},
+            "random_hsv.delta_hue: no such argument; allowed hue_delta, saturation_delta",
+        ),
+        ({"random_posterize": {"bits": 9}}, "random_posterize.bits: got 9; allowed a whole number from 1 to 8"),
+        ({"random_autocontrast": {"cutoff": 50}}, "random_autocontrast.cutoff: got 50; allowed a whole number from 0"),
+        ({"random_sharpness": {"factor": -0.1}}, "random_sharpness.factor: got -0.1; allowed a factor from 0"),
+        ({"random_jpeg_quality": {"jpeg_quality": 101}}, "jpeg_quality: got 101; allowed a whole number from 0 to 100"),
+        ({"random_gaussian_noise": {"stddev": (0.2, 0.1)}}, r"stddev: got \(0.2, 0.1\); allowed a share"),
+        ({"random_gaussian_noise": {"stddev": 0.1, "mode": "imge"}}, "mode: got 'imge'.*did you mean 'image'"),
+        (
+            {"random_rectangle_erasing": {"area": 2}},
+            "random_rectangle_erasing.area: got 2; allowed a share of the input",
+        ),
+        ({"random_rectangle_erasing": {"fill_method": "blue"}}, "fill_method: got 'blue'; allowed uniform, random"),
+        ({"random_rectangle_erasing": {"color": [1, 2]}}, r"color: got \[1, 2\]; allowed a whole number from 0 to 255"),
+        ({"random_grid_cell_erasing": {"ncells_x": 0}}, "ncells_x: got 0; allowed a whole number from 1 to 100"),
+        ({"random_crop": {"crop_width": 1.5}}, "random_crop.crop_width: got 1.5; allowed a share of the size"),
+        ({"random_photometric": {"channel_swap": "often"}}, "channel_swap: got 'often'; allowed True, False"),
+        ({"random_mosaic": {"labels": "both"}}, "random_mosaic.labels: got 'both'; allowed largest, all"),
+        ({"random_half_body": {}}, "random_half_body: the data set without a skeleton names no upper body"),
     ],
 )
 def test_a_wrong_argument_is_named_with_what_is_allowed(augmentation, message):
@@ -67,19 +108,14 @@ def test_all_faults_are_told_at_once():
     assert len(str(raised.value).splitlines()) == 4
 
 
-@pytest.mark.parametrize("name", LATER_AUGMENTATIONS)
-def test_names_of_later_releases_say_so(name):
-    with pytest.raises(ConfigError, match=f"data_augmentation.{name}: not built yet"):
-        build_chain({name: {}}, input_shape=SHAPE)
-
-
 def test_an_empty_chain_changes_nothing():
     chain = chain_of()
     assert chain.draws == 0
     assert chain.input_size(7) is None
-    matrix, mirrored, steps = chain.sample(np.random.default_rng(0))
-    np.testing.assert_array_equal(matrix, np.eye(3))
-    assert (mirrored, steps) == (False, [])
+    ((layer,),), matrices = chain.draw(np.zeros((1, 0)), nobody(1))
+    np.testing.assert_array_equal(matrices, [np.eye(3)])
+    np.testing.assert_array_equal(layer.matrix, np.eye(3))
+    assert not layer.steps
 
 
 def test_horizontal_and_vertical_picks_three_kinds_and_two_mirror():
@@ -150,7 +186,7 @@ def test_geometry_is_composed_in_the_order_of_the_configuration():
     turn_first = build_chain({"random_rotation": {"factor": 0.2}, "random_translation": shift}, input_shape=SHAPE)
     matrices, uniform = drawn(turn_first, 5)
     alone = build_chain({"random_rotation": {"factor": 0.2}}, input_shape=SHAPE)
-    turns = alone.matrices(uniform[:, : alone.draws])
+    turns = matrices_of(alone, uniform[:, : alone.draws])
     then = g.translation((uniform[:, alone.draws] - 0.5) * 0.6 * 192, (uniform[:, alone.draws + 1] - 0.5) * 0.6 * 128)
     np.testing.assert_allclose(matrices, then @ turns)
 
@@ -159,7 +195,7 @@ def test_colour_steps_keep_their_order_and_ranges():
     chain = chain_of(
         random_brightness={"factor": 0.1}, random_contrast={"factor": (0.5, 0.6)}, random_blur={"filter_size": (2, 4)}
     )
-    steps = chain.colours(np.random.default_rng(0).random((500, chain.draws)))
+    steps = steps_of(chain, np.random.default_rng(0).random((500, chain.draws)))
     assert all([name for name, _ in row][:2] == ["brightness", "contrast"] for row in steps)
     assert max(abs(row[0][1]) for row in steps) <= 25.5
     assert 0.5 <= min(row[1][1] for row in steps) <= max(row[1][1] for row in steps) <= 0.6
@@ -198,3 +234,72 @@ def test_periodic_resizing_keeps_one_size_a_period_and_goes_round():
     sizes = [chain.input_size(batch) for batch in range(8)]
     assert sizes == [(64, 96)] * 2 + [(160, 128)] * 2 + [(32, 32)] * 2 + [(64, 96)] * 2
     assert chain_of(random_periodic_resizing={"image_sizes": [[96, 64]]}).period == 10
+
+
+def test_half_body_needs_a_skeleton_that_says_what_is_above_the_waist():
+    with pytest.raises(ConfigError, match="random_half_body: the skeleton hand21 names no upper body; list"):
+        build_chain({"random_half_body": {}}, input_shape=SHAPE, skeleton=load_skeleton("hand21"))
+    (link,) = build_chain({"random_half_body": {}}, input_shape=SHAPE, skeleton=load_skeleton("coco17")).links
+    assert link.arguments["upper_body"].tolist() == [True] * 11 + [False] * 6
+
+
+@pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if getattr(operation, "rgb", False)])
+def test_colour_alone_is_refused_for_grey_inputs(name):
+    given = {"delta": 0.1} if name in ("random_hue", "random_saturation", "random_value") else {}
+    given = {f"{part}_delta": 0.1 for part in ("hue", "saturation", "value")} if name == "random_hsv" else given
+    assert build_chain({name: given}, input_shape=(64, 64, 3)).links
+    with pytest.raises(ConfigError, match=f"{name}: needs colour, but preprocessing.color_mode is grayscale"):
+        build_chain({name: given}, input_shape=(64, 64, 1))
+
+
+def test_crop_shows_a_part_of_the_input_and_no_outside():
+    matrices, _ = drawn(chain_of(random_crop={"change_rate": 1.0}))
+    widths, heights = 1 / matrices[:, 0, 0], 1 / matrices[:, 1, 1]
+    for sides in (widths, heights):
+        assert 0.6 <= sides.min() < 0.62
+        assert 0.88 < sides.max() <= 0.9
+    corners = g.transform_points(g.invert(matrices)[:, None], np.array([[0.0, 0.0], [192.0, 128.0]]))
+    assert corners.min() >= -1e-9
+    assert (corners <= [192 + 1e-9, 128 + 1e-9]).all()
+    fixed = chain_of(random_crop={"crop_width": 0.5, "crop_height": 0.5, "crop_center_x": 0.9, "crop_center_y": 0.5})
+    matrix = matrices_of(fixed, np.zeros((1, fixed.draws)))[0]
+    np.testing.assert_allclose(
+        g.transform_points(matrix, np.array([[96.0, 32.0], [192.0, 96.0]])), [[0, 0], [192, 128]]
+    )
+
+
+def test_levels_wait_and_what_is_bound_to_its_place_keeps_it():
+    """One resampling as long as nothing looks at neighbours or places; another one for what is written after."""
+    turn, blur = {"factor": 0.2}, {"filter_size": 3, "change_rate": 1}
+    waits = chain_of(random_invert={"change_rate": 1}, random_rotation=turn, random_contrast={"factor": 0.3})
+    layers, _ = waits.draw(np.full((1, waits.draws), 0.1), nobody(1))
+    assert [len(drawn) for drawn in layers] == [1]
+    assert [name for name, _ in layers[0][0].steps] == ["invert", "contrast"]
+    bound = build_chain(
+        {"random_invert": {"change_rate": 1}, "random_blur": blur, "random_rotation": turn}, input_shape=SHAPE
+    )
+    ((first, second),), total = bound.draw(np.full((1, bound.draws), 0.1), nobody(1))
+    assert [name for name, _ in first.steps] == ["invert", "blur"]
+    assert not second.steps
+    np.testing.assert_allclose(second.matrix @ first.matrix, total[0])
+    last = build_chain({"random_rotation": turn, "random_blur": blur}, input_shape=SHAPE)
+    assert len(last.draw(np.full((1, last.draws), 0.1), nobody(1))[0][0]) == 1
+
+
+def test_an_image_that_the_bound_change_misses_is_resampled_once():
+    blur = {"filter_size": 3, "change_rate": 0.5}
+    chain = build_chain({"random_blur": blur, "random_rotation": {"factor": 0.2}}, input_shape=SHAPE)
+    uniform = np.random.default_rng(0).random((400, chain.draws))
+    counts = np.array([len(layers) for layers in chain.draw(uniform, nobody(400))[0]])
+    np.testing.assert_array_equal(counts == 2, uniform[:, 1] < 0.5)
+
+
+def test_batch_mode_draws_one_strength_for_all():
+    for mode, kinds in (("image", 40), ("batch", 1)):
+        chain = chain_of(random_gaussian_noise={"stddev": (0.1, 0.2), "mode": mode, "change_rate": 1})
+        steps = steps_of(chain, np.random.default_rng(0).random((40, chain.draws)))
+        assert len({strength[0] for ((_, strength),) in steps}) == kinds
+        assert len({strength[1] for ((_, strength),) in steps}) == 40
+        chain = chain_of(random_rectangle_erasing={"mode": mode})
+        steps = steps_of(chain, np.random.default_rng(0).random((40, chain.draws)))
+        assert len({tuple(strength[0].ravel().tolist()) for ((_, strength),) in steps}) == kinds

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stm32pose.transforms.colour import blur, brightness, contrast, recolour
+from stm32pose.transforms.colour import recolour
+from stm32pose.transforms.filters import blur
+
+
+def contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    return recolour(image, [("contrast", factor)])
+
+
+def brightness(image: np.ndarray, levels: float) -> np.ndarray:
+    return recolour(image, [("brightness", levels)])
 
 
 @pytest.fixture

@@ -63,7 +63,10 @@ class YoloCodec:
         Raises:
             ConfigError: always.
         """
-        raise ConfigError("model.model_type: yolo_mpe networks cannot be trained here; allowed: heatmaps_spe")
+        raise ConfigError(
+            "model.model_type: yolo_mpe files are evaluated, not trained; available for training: heatmaps_spe, "
+            "simcc_spe, movenet_spe, spe"
+        )
 
     def decode(self, outputs: list[np.ndarray]) -> np.ndarray:
         """The best pose of each image: float32 [B, 1, K, 3], as `decode_poses`; scores 0 at the centre for none."""

@@ -37,36 +37,38 @@ def check_data(given: argparse.Namespace) -> int:
 
     setup_logging(None)
     found: dict[str, Any] = {}
-    with _words_of(given):
+    with words_of(given):
         dataset = source_config(given).dataset
         skeleton = resolve_skeleton(dataset)
-        for name in _named_sets(dataset):
-            samples, problems = scan_samples(**_set_arguments(given, dataset, name, skeleton))
+        for name in named_sets(dataset):
+            arguments = set_arguments(given, dataset, name, skeleton)
+            samples, problems = scan_samples(**arguments)
             problems = check_samples(samples, skeleton, problems, decode=not given.fast)
             problems = [replace(item, message=_spoken(item.message, given)) for item in problems]
-            found[name] = summary(samples, skeleton, problems) | {"list": problems}
+            found[name] = summary(samples, skeleton, problems) | {"list": problems, "path": str(arguments["images"])}
     if given.json:
         plain = {name: entry | {"list": [asdict(item) for item in entry["list"]]} for name, entry in found.items()}
         sys.stdout.write(json.dumps(plain, indent=1) + "\n")
     else:
         for name, entry in found.items():
-            _report_set(name, getattr(dataset, f"{name}_path"), entry, skeleton)
+            _report_set(name, entry["path"], entry, skeleton)
     return 1 if any(entry["errors"] for entry in found.values()) else 0
 
 
 def show_data(given: argparse.Namespace) -> int:
     """Write mosaics of labelled images, and of the augmented ones where a configuration is given."""
     from stm32pose.data.readers import scan_samples
+    from stm32pose.reporting.augmentations import augmentation_sheet
     from stm32pose.reporting.pictures import augmented_mosaic, labelled_mosaic
     from stm32pose.skeletons.skeleton import resolve_skeleton
 
     setup_logging(None)
-    with _words_of(given):
+    with words_of(given):
         config = source_config(given)
         skeleton = resolve_skeleton(config.dataset)
         shape = config.model.input_shape or (192, 192, 3)
-        for name in _named_sets(config.dataset):
-            arguments = _set_arguments(given, config.dataset, name, skeleton)
+        for name in named_sets(config.dataset):
+            arguments = set_arguments(given, config.dataset, name, skeleton)
             samples, problems = scan_samples(**arguments)
             if not samples:
                 reason = f": {problems[0]}" if problems else ""
@@ -75,6 +77,8 @@ def show_data(given: argparse.Namespace) -> int:
             if name == "training" and config.data_augmentation:
                 path = augmented_mosaic(samples, skeleton, config, shape, given.out / f"{name}_augmented.jpg")
                 say(f"{path}: as the network sees them")
+                path = augmentation_sheet(samples, skeleton, config, shape, given.out / f"{name}_augmentations.jpg")
+                say(f"{path}: each augmentation alone")
     return 0
 
 
@@ -86,20 +90,24 @@ def source_config(given: argparse.Namespace) -> Config:
         ConfigError: the path is not there, or a folder's labels do not tell the skeleton and no flag does.
     """
     from stm32pose.config.load import load_config, load_file
-    from stm32pose.config.paths import missing_folder
+    from stm32pose.config.paths import missing_images
+    from stm32pose.data.readers import parts_of
+    from stm32pose.data.splits import PARTS
 
     path: Path = given.source
     if not _is_folder(given):
         return load_file(path, check_paths=False)
-    wrong = missing_folder(path)
+    wrong = missing_images(path)
     if wrong:
         raise ConfigError(f"{path} {wrong}")
-    images = image_folder(path)
+    parts = parts_of(path, format=given.format or "auto", annotations=given.annotations)
+    images = path if parts else image_folder(path)
     skeleton = given.skeleton
     if skeleton is None and given.keypoints is None:
         skeleton = named_skeleton(images, given)
+    paths = {f"{name}_path": str(images) for name in SETS if PARTS[name] in parts} or {"training_path": str(images)}
     dataset = {
-        "training_path": str(images),
+        **paths,
         "training_annotations": str(given.annotations) if given.annotations else None,
         "skeleton": skeleton,
         "keypoints": given.keypoints,
@@ -119,6 +127,8 @@ def image_folder(folder: Path) -> Path:
     """The folder itself, or its `images` where only that holds images."""
     from stm32pose.data.files import list_images
 
+    if folder.is_file():
+        return folder
     inside = folder / "images"
     try:
         list_images(folder, where=str(folder))
@@ -130,17 +140,25 @@ def image_folder(folder: Path) -> Path:
 
 
 def named_skeleton(images: Path, given: argparse.Namespace) -> str:
-    """The shipped skeleton whose joints a COCO file of the images names.
+    """The shipped skeleton that the label format always has, or whose joints a COCO file of the images names.
 
     Raises:
         UserError: there is no image.
         ConfigError: there is no such file, or no skeleton has all of its joints and no other.
     """
     from stm32pose.data.files import list_images
+    from stm32pose.data.readers import find_format
     from stm32pose.skeletons.joints import plain_name
     from stm32pose.skeletons.skeleton import load_skeleton, skeleton_names
 
-    named = _named_joints(images, given)
+    try:
+        known = find_format(images, given.annotations, format=given.format or "auto", where=str(given.source))
+    except UserError:
+        known = None
+    if known and known.skeleton:
+        log.info("labels of the format %s: the skeleton %s is taken", known.name, known.skeleton)
+        return known.skeleton
+    named = _named_joints(images, given) if known and known.name == "coco" else []
     for names in named:
         for skeleton in map(load_skeleton, skeleton_names()):
             if {plain_name(name) for name in names} == {plain_name(name) for name in skeleton.keypoints}:
@@ -156,26 +174,26 @@ def named_skeleton(images: Path, given: argparse.Namespace) -> str:
 
 def _named_joints(images: Path, given: argparse.Namespace) -> list[list[str]]:
     """Joints that each category of the COCO file names; none where there is no such file."""
-    from stm32pose.data.coco import find_annotations, load_document
-    from stm32pose.data.readers import detect_format
+    from stm32pose.data.coco import category_joints
+    from stm32pose.data.coco_layout import coco_parts, find_place
 
     try:
-        if (given.format or detect_format(images, given.annotations, where=str(given.source))) != "coco":
-            return []
-        document = load_document(given.annotations or find_annotations(images, where=str(given.source)), [])
+        parts = coco_parts(images) or ("train",)
+        return category_joints(find_place(images, given.annotations, parts[0], where=str(given.source))[1])
     except UserError:
         return []
-    categories = (document or {}).get("categories")
-    joints = [item.get("keypoints") for item in categories or () if isinstance(item, dict)]
-    return [[str(name) for name in names] for names in joints if isinstance(names, list) and names]
 
 
 def _is_folder(given: argparse.Namespace) -> bool:
-    return given.source.suffix.lower() not in (".yaml", ".yml") or given.source.is_dir()
+    """Whether the source is a place of labelled images (a folder, Ultralytics' data.yaml), and no configuration."""
+    from stm32pose.data.ultralytics import is_ultralytics
+
+    path: Path = given.source
+    return path.suffix.lower() not in (".yaml", ".yml") or path.is_dir() or is_ultralytics(path)
 
 
 @contextmanager
-def _words_of(given: argparse.Namespace) -> Iterator[None]:
+def words_of(given: argparse.Namespace) -> Iterator[None]:
     """Errors speak of the flags of the command line where no configuration was given."""
     try:
         yield
@@ -197,24 +215,36 @@ def _spoken(text: str, given: argparse.Namespace) -> str:
     return text
 
 
-def _named_sets(dataset: Dataset) -> list[str]:
+def named_sets(dataset: Dataset) -> list[str]:
     names = [name for name in SETS if getattr(dataset, f"{name}_path")]
     if not names:
         raise ConfigError("dataset: names no training_path, validation_path or test_path")
-    return names
+    return names + [f"mix{number}" for number in range(len(dataset.mix))]
 
 
-def _set_arguments(given: argparse.Namespace, dataset: Dataset, name: str, skeleton: Skeleton) -> dict[str, Any]:
-    annotations = getattr(dataset, f"{name}_annotations")
+def set_arguments(given: argparse.Namespace, dataset: Dataset, name: str, skeleton: Skeleton) -> dict[str, Any]:
+    """Arguments of `scan_samples` for a set of the source."""
+    from stm32pose.data.splits import PARTS
+
+    if name.startswith("mix"):
+        number = int(name.removeprefix("mix"))
+        entry, where = dataset.mix[number], f"dataset.mix[{number}].path"
+        path, annotations = entry.path, entry.annotations
+    else:
+        entry, where = dataset, f"dataset.{name}_path"
+        path, annotations = getattr(dataset, f"{name}_path"), getattr(dataset, f"{name}_annotations")
     return {
-        "images": Path(getattr(dataset, f"{name}_path")),
+        "images": Path(path),
         "skeleton": skeleton,
-        "format": dataset.format,
+        "format": entry.format,
         "annotations": Path(annotations) if annotations else None,
         "pose": dataset.pose,
         "instance": dataset.instance,
         "crop_margin": dataset.crop_margin,
-        "where": str(given.source) if _is_folder(given) else f"dataset.{name}_path",
+        "keypoint_map": entry.keypoint_map,
+        "filter": entry.filter,
+        "where": str(given.source) if _is_folder(given) else where,
+        "part": PARTS.get(name, "train"),
     }
 
 

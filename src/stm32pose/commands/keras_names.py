@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,48 +13,62 @@ from typing import Any
 
 from stm32pose.config.schema import Config
 from stm32pose.errors import ConfigError, did_you_mean
+from stm32pose.training.arguments import check_value
+from stm32pose.training.callbacks import CALLBACK_STATE, callback_problems
+from stm32pose.training.optimizers import check_rate, has_schedule, one_schedule
+from stm32pose.training.schedules import SCHEDULERS, too_many
+from stm32pose.training.schedules_steps import STEP_SCHEDULES, step_schedule_problems
 
 # Public names of Keras that a configuration cannot ask for by themselves.
 _NOT_ALONE = {
     *("Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"),
     *("Callback", "CallbackList", "LearningRateSchedule"),
 }
-# The run keeps the files of these itself and takes only these arguments.
-_ONLY = {"ModelCheckpoint": ("monitor", "mode")}
 # Arguments of Keras that the program sets.
 _HIDDEN = {"name"}
+# Checked elsewhere: a number or a schedule.
+_RATE = "learning_rate"
 # What the run fills in where it is absent.
 _FILLED = {"decay_steps"}
+# Names beside those of Keras.
+_OWN = {"callback": tuple(SCHEDULERS), "schedule": tuple(STEP_SCHEDULES)}
 # Arguments of older releases of Keras, and what to write today.
 _OLD = {"lr": "learning_rate", "decay": "learning_rate: {InverseTimeDecay: {...}}"}
 
 
 @dataclass(frozen=True)
 class Signature:
-    """Arguments of a class: those a configuration may set, and those of them that it must set."""
+    """Arguments of a class: those a configuration may set, those of them that it must set, and the defaults that are
+    plain values."""
 
     allowed: tuple[str, ...]
     required: tuple[str, ...]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_classes(config: Config) -> None:
-    """Raise ConfigError where optimizer, schedule or callbacks name no class of the installed Keras, or no argument.
+    """Check names, arguments and types of values of optimizer, schedules and callbacks against the installed Keras.
 
-    Types and ranges of the values are checked by `stm32pose.training` when it constructs the classes: importing Keras
-    takes seconds.
+    Ranges that only Keras knows (`SGD.momentum` up to 1) are checked when `stm32pose.training` constructs the classes:
+    importing Keras takes seconds.
+
+    Raises:
+        ConfigError: every name, argument or value that is wrong, one a line.
     """
-    if config.training is None:
+    training = config.training
+    if training is None:
         return
     lines = []
-    for name, arguments in config.training.optimizer.items():
+    for name, arguments in training.optimizer.items():
         lines += _class_lines("optimizer", "optimizers", name, arguments, "training.optimizer")
-        schedule = arguments.get("learning_rate")
-        if isinstance(schedule, Mapping):
-            for kind, values in schedule.items():
-                where = f"training.optimizer.{name}.learning_rate"
-                lines += _class_lines("schedule", "optimizers.schedules", kind, values, where)
-    for name, arguments in config.training.callbacks.items():
-        lines += _class_lines("callback", "callbacks", name, arguments, "training.callbacks")
+        lines += _rate_lines(arguments.get(_RATE), training.epochs, f"training.optimizer.{name}.{_RATE}")
+    where = "training.callbacks"
+    lines += too_many(training.callbacks, schedule=has_schedule(training.optimizer), where=where)
+    for name, arguments in training.callbacks.items():
+        problems = callback_problems(name, arguments, f"{where}.{name}")
+        if name in CALLBACK_STATE or not (problems or name in SCHEDULERS):
+            problems += _class_lines("callback", "callbacks", name, arguments, where)
+        lines += problems
     if lines:
         raise ConfigError("\n".join(lines))
 
@@ -72,23 +87,54 @@ def signature(module: str, name: str) -> Signature | None:
     arguments = _arguments(*place) if place else None
     if arguments is None:
         return None
-    usable = {key: required for key, required in arguments.items() if key not in _HIDDEN}
-    return Signature(tuple(usable), tuple(key for key, required in usable.items() if required))
+    usable = {key: default for key, default in arguments.items() if key not in _HIDDEN}
+    required = tuple(key for key, default in usable.items() if default is None)
+    return Signature(tuple(usable), required, dict(_plain_values(usable)))
+
+
+def _plain_values(defaults: Mapping[str, ast.expr | None]) -> Iterator[tuple[str, Any]]:
+    for key, default in defaults.items():
+        if default is not None:
+            try:
+                yield key, ast.literal_eval(default)
+            except ValueError:  # a function or a name of Keras
+                continue
+
+
+def _rate_lines(value: Any, epochs: int, where: str) -> Iterator[str]:
+    """What is wrong with a learning rate: a number or a schedule; None: Keras's own default."""
+    try:
+        if value is None:
+            return
+        if not isinstance(value, Mapping):
+            check_rate(value, where)
+            return
+        name, given = one_schedule(value, where)
+    except ConfigError as error:
+        yield str(error)
+        return
+    if name in STEP_SCHEDULES:
+        yield from step_schedule_problems(name, given, f"{where}.{name}", epochs=epochs)
+    else:
+        yield from _class_lines("schedule", "optimizers.schedules", name, given, where)
 
 
 def _class_lines(kind: str, module: str, name: str, given: Any, where: str) -> Iterator[str]:
     known = class_names(module)
     if not known:
         return
+    known = sorted({*known, *_OWN.get(kind, ())})
     if name not in known:
         yield f"{where}: unknown {kind} '{name}'; allowed: {', '.join(known)}{did_you_mean(name, known)}"
         return
     found = signature(module, name)
     if found is None or not isinstance(given, Mapping):
         return
-    allowed = _ONLY.get(name, found.allowed)
-    for key in given:
-        if key not in allowed:
+    allowed = found.allowed
+    for key, value in given.items():
+        if key in allowed:
+            yield from _value_lines(found, key, value, f"{where}.{name}.{key}")
+        else:
             names = ", ".join(allowed) or "none"
             near = f"; write {_OLD[key]}" if kind == "optimizer" and key in _OLD else did_you_mean(key, allowed)
             yield f"{where}.{name}.{key}: unknown argument; allowed: {names}{near}"
@@ -98,8 +144,18 @@ def _class_lines(kind: str, module: str, name: str, given: Any, where: str) -> I
             yield f"{where}.{name}: argument '{key}' is missing"
 
 
-def _arguments(module: str, name: str) -> dict[str, bool] | None:
-    """Argument -> whether it has no default, of `__init__` of a class or of the nearest base that has one.
+def _value_lines(found: Signature, key: str, value: Any, where: str) -> Iterator[str]:
+    if key == _RATE:
+        return
+    default = inspect.Parameter.empty if key in found.required else found.defaults.get(key)
+    try:
+        check_value(value, key, default, where=where)
+    except ConfigError as error:
+        yield str(error)
+
+
+def _arguments(module: str, name: str) -> dict[str, ast.expr | None] | None:
+    """Argument -> its default, None where it has none, of `__init__` of a class or of the nearest base that has one.
 
     Arguments that only `**kwargs` would take are not among them: Keras 3 refuses those.
     """
@@ -118,12 +174,13 @@ def _arguments(module: str, name: str) -> dict[str, bool] | None:
     return _arguments(*place) if place else None
 
 
-def _of_function(arguments: ast.arguments) -> dict[str, bool]:
+def _of_function(arguments: ast.arguments) -> dict[str, ast.expr | None]:
     named = [*arguments.posonlyargs, *arguments.args][1:]
     bare = len(named) - len(arguments.defaults)
-    found = {argument.arg: index < bare for index, argument in enumerate(named)}
+    defaults = [*[None] * bare, *arguments.defaults]
+    found = {argument.arg: default for argument, default in zip(named, defaults, strict=True)}
     both = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return found | {argument.arg: default is None for argument, default in both}
+    return found | {argument.arg: default for argument, default in both}
 
 
 def _base(module: str, base: ast.expr) -> tuple[str, str] | None:

@@ -16,6 +16,8 @@ from stm32pose.errors import ConfigError
 from stm32pose.reporting.console import say
 
 if TYPE_CHECKING:
+    import keras
+
     from stm32pose.benchmark.estimate import Estimate
     from stm32pose.benchmark.graph import Graph
 
@@ -28,14 +30,16 @@ def profile(model: Path, boards: Sequence[str] | None, *, as_json: bool = False)
     from stm32pose.boards.board import board_names, load_board
 
     chosen = [load_board(name) for name in (boards or board_names())]
-    graph = graph_of(model)
+    graph, parameters = graph_of(model)
     found = [estimate(graph, board) for board in chosen]
     if as_json:
-        sys.stdout.write(json.dumps([asdict(item) for item in found], indent=1) + "\n")
+        entries = [{**asdict(item), "parameters": parameters} for item in found]
+        sys.stdout.write(json.dumps(entries, indent=1) + "\n")
         return 0
     first = found[0]
     say(
-        f"{model}: {first.macs / 1e6:,.1f} M MACs, activations {first.activations_bytes / KIB:,.1f} KiB, "
+        f"{model}: {parameters:,} parameters, {first.macs / 1e6:,.1f} M MACs, "
+        f"activations {first.activations_bytes / KIB:,.1f} KiB, "
         f"weights {first.weights_bytes / KIB:,.1f} KiB"
     )
     numbers = ("RAM KiB", "flash KiB", "ms")
@@ -47,15 +51,17 @@ def profile(model: Path, boards: Sequence[str] | None, *, as_json: bool = False)
     return 0
 
 
-def graph_of(model: Path) -> Graph:
-    """The graph of a model file, or of the model that a configuration names: built, untrained, or its file.
+def graph_of(model: Path) -> tuple[Graph, int]:
+    """Graph and number of parameters of a model file, or of the model that a configuration names: built, untrained,
+    or its file.
+
+    Of a Keras model all parameters are counted; of other files those that are left of them, weights and biases with the
+    batch normalisations folded in.
 
     Raises:
         ConfigError: no such file, an unknown suffix, or a configuration without a model.
         UserError: a model that cannot be read.
     """
-    from stm32pose.benchmark.graph import read_graph
-
     if suffix_of(model) in (".yaml", ".yml", *KERAS) and model.is_file():
         from stm32pose.inference.quiet import quiet_streams
 
@@ -64,21 +70,39 @@ def graph_of(model: Path) -> Graph:
         with quiet_streams():
             import tensorflow  # noqa: F401
     if suffix_of(model) not in (".yaml", ".yml"):
-        return read_graph(model)
+        return _of_file(model)
     from stm32pose.config.load import load_file
 
     config = load_file(model, check_paths=False)
-    if not config.model.model_name:
+    if not (config.model.model_name or config.model.backbone):
         if config.model.model_path is None:
-            raise ConfigError(f"{model}: names no model; model.model_name or model.model_path is needed")
-        return read_graph(config.model.model_path)
-    from stm32pose.benchmark.graph_keras import graph_of_model
+            raise ConfigError(
+                f"{model}: names no model; model.model_name, model.backbone or model.model_path is needed"
+            )
+        return _of_file(Path(config.model.model_path))
     from stm32pose.models.build import build_model
     from stm32pose.skeletons.skeleton import resolve_skeleton
 
     # Weights cost the same whatever they are: none need be loaded.
     section = config.model.model_copy(update={"pretrained": None})
-    return graph_of_model(build_model(section, keypoints=resolve_skeleton(config.dataset).count), model)
+    return _of_keras(build_model(section, keypoints=resolve_skeleton(config.dataset).count), model)
+
+
+def _of_file(path: Path) -> tuple[Graph, int]:
+    from stm32pose.benchmark.graph import read_graph
+
+    if suffix_of(path) in KERAS and path.is_file():
+        from stm32pose.models.load import load_model
+
+        return _of_keras(load_model(path), path)
+    graph = read_graph(path)
+    return graph, sum(op.weights + op.biases for op in graph.ops)
+
+
+def _of_keras(model: keras.Model, path: Path) -> tuple[Graph, int]:
+    from stm32pose.benchmark.graph_keras import graph_of_model
+
+    return graph_of_model(model, path), model.count_params()
 
 
 def _row(item: Estimate) -> tuple[object, ...]:

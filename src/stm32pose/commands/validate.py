@@ -92,6 +92,20 @@ def _check_built_first(mapping: dict[str, Any], where: str, overrides: list[str]
     check_built(config)
 
 
+def _check_reading(config: Config) -> None:
+    """ConfigError: a filter, or a keypoint map, is wrong, as far as that can be said without the labels."""
+    from stm32pose.data.filter import parse_filter
+    from stm32pose.skeletons.joints import mapped_skeleton
+    from stm32pose.skeletons.skeleton import resolve_skeleton
+
+    skeleton = resolve_skeleton(config.dataset)
+    mix = [(f"dataset.mix[{number}]", entry) for number, entry in enumerate(config.dataset.mix)]
+    for where, entry in (("dataset", config.dataset), *mix):
+        mapped_skeleton(skeleton, entry.keypoint_map, where=f"{where}.keypoint_map")
+        if entry.filter:
+            parse_filter(entry.filter, skeleton, where=f"{where}.filter")
+
+
 def _checks(config: Config, check_paths: bool) -> Iterator[Callable[[], object]]:
     steps = set(config.steps)
     custom = is_file_name(config.dataset.skeleton)
@@ -100,6 +114,8 @@ def _checks(config: Config, check_paths: bool) -> Iterator[Callable[[], object]]
         from stm32pose.skeletons.skeleton import resolve_skeleton
 
         yield lambda: resolve_skeleton(config.dataset)
+        if steps & {"train", "evaluate"}:
+            yield lambda: _check_reading(config)
     if "benchmark" in steps and config.benchmarking:
         from stm32pose.boards.board import load_board
 
@@ -107,11 +123,33 @@ def _checks(config: Config, check_paths: bool) -> Iterator[Callable[[], object]]
             if check_paths or not is_file_name(name):
                 yield lambda name=name: load_board(name)
     if "train" in steps and config.data_augmentation:
-        from stm32pose.transforms.chain import build_chain
-
-        shape = config.model.input_shape or (192, 192, 3)
-        yield lambda: build_chain(config.data_augmentation, input_shape=shape, rescaling=config.preprocessing.rescaling)
+        yield lambda: _check_augmentation(config, check_paths)
     if "train" in steps and config.training:
         from stm32pose.commands.keras_names import check_classes
 
         yield lambda: check_classes(config)
+
+
+def _check_augmentation(config: Config, check_paths: bool) -> None:
+    """Names and arguments; files of the user's own are looked for, not run."""
+    from stm32pose.own_code import is_own_function
+    from stm32pose.skeletons.skeleton import resolve_skeleton
+    from stm32pose.transforms.chain import build_chain
+
+    listed = {
+        name: given for name, given in config.data_augmentation.items() if check_paths or not is_own_function(name)
+    }
+    skeleton = None
+    if "random_half_body" in listed:
+        if not check_paths and is_file_name(config.dataset.skeleton):
+            listed.pop("random_half_body")
+        else:
+            skeleton = resolve_skeleton(config.dataset)
+    shape = config.model.input_shape or (192, 192, 3)
+    build_chain(
+        listed,
+        input_shape=shape,
+        rescaling=config.preprocessing.rescaling,
+        skeleton=skeleton,
+        run_code=False,
+    )

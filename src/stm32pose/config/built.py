@@ -13,53 +13,8 @@ from stm32pose.config.layouts import MOVES, dotted
 from stm32pose.config.schema import Config
 from stm32pose.errors import ConfigError
 
-AUGMENTATIONS = (
-    "random_flip",
-    "random_rotation",
-    "random_zoom",
-    "random_translation",
-    "random_shear",
-    "random_shear_x",
-    "random_shear_y",
-    "random_contrast",
-    "random_brightness",
-    "random_blur",
-    "random_periodic_resizing",
-)
-LATER_AUGMENTATIONS = (
-    "random_gamma",
-    "random_hue",
-    "random_saturation",
-    "random_value",
-    "random_hsv",
-    "random_rgb_to_hsv",
-    "random_rgb_to_grayscale",
-    "random_sharpness",
-    "random_posterize",
-    "random_invert",
-    "random_solarize",
-    "random_autocontrast",
-    "random_equalize",
-    "random_jpeg_quality",
-    "random_gaussian_noise",
-    "random_rectangle_erasing",
-    "random_grid_cell_erasing",
-    "random_crop",
-)
-LATER_CALLBACKS = (
-    "LRLinearDecay",
-    "LRExponentialDecay",
-    "LRStepDecay",
-    "LRCosineDecay",
-    "LRWarmupCosineDecay",
-    "LRCosineDecayRestarts",
-    "LRPolynomialDecay",
-    "LRPolynomialDecayRestarts",
-    "LRPiecewiseConstantDecay",
-    "MultiResCallback",
-)
-
-PARSED_POSES = ("spe", "hand_spe", "head_spe", "yolo_mpe")
+TRAINED = ("heatmaps_spe", "simcc_spe", "movenet_spe", "spe")
+"""Model types with a loss; files of the others are evaluated, predicted, quantized and deployed only."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +27,7 @@ class Later:
         steps: the steps that would use it; elsewhere the key is left alone.
         instead: what to write meanwhile.
         when: a further condition, or None.
+        why: what is said of the value.
     """
 
     key: str
@@ -79,6 +35,12 @@ class Later:
     steps: tuple[str, ...]
     instead: str
     when: Callable[[Config], bool] | None = None
+    why: str = "is not built yet"
+
+
+def _file_only(model_type: str, instead: str) -> Later:
+    """A row for a model type whose networks are not trained here."""
+    return Later("model.model_type", (model_type,), ("train",), instead, why="files are evaluated, not trained")
 
 
 def _per_tensor(config: Config) -> bool:
@@ -86,7 +48,9 @@ def _per_tensor(config: Config) -> bool:
 
 
 NOT_BUILT: tuple[Later, ...] = (
-    Later("model.model_type", PARSED_POSES, ("train",), "available for training: heatmaps_spe"),
+    _file_only("hand_spe", "train hands as heatmaps_spe, simcc_spe, movenet_spe or spe with dataset.skeleton: hand21"),
+    _file_only("head_spe", "train faces as heatmaps_spe, simcc_spe, movenet_spe or spe with dataset.skeleton: face68"),
+    _file_only("yolo_mpe", f"available for training, one person an image: {', '.join(TRAINED)}"),
     Later("quantization.quantization_type", ("QAT",), ("quantize",), "available: PTQ"),
     Later("quantization.optimize", (True,), ("quantize",), "available with per_tensor: optimize: False", _per_tensor),
 )
@@ -108,22 +72,9 @@ def _found(config: Config) -> Iterator[tuple[str, str]]:
     for row in NOT_BUILT:
         value = _value(config, row.key)
         if value in row.values and set(row.steps) & set(config.steps) and (row.when is None or row.when(config)):
-            yield row.key, f"{value} is not built yet; {row.instead}"
+            yield row.key, f"{value} {row.why}; {row.instead}"
     if "benchmark" in config.steps and config.benchmarking and "emulate" in config.benchmarking.backends:
         yield "benchmarking.backend", "emulate is not built yet; available: auto, cloud, stedgeai, estimate"
-    if "train" in config.steps:
-        yield from _training(config)
-
-
-def _training(config: Config) -> Iterator[tuple[str, str]]:
-    for name in config.data_augmentation:
-        if name in LATER_AUGMENTATIONS:
-            yield f"data_augmentation.{name}", f"is not built yet; available: {', '.join(AUGMENTATIONS)}"
-    for name in config.training.callbacks if config.training else ():
-        if name in LATER_CALLBACKS:
-            schedule = "ReduceLROnPlateau, or training.optimizer.Adam.learning_rate: {CosineDecay: {...}}"
-            instead = "data_augmentation.random_periodic_resizing" if name.startswith("Multi") else schedule
-            yield f"training.callbacks.{name}", f"is not built yet; available: {instead}"
 
 
 def _value(config: Config, key: str) -> Any:

@@ -8,14 +8,39 @@ from pydantic import Field
 
 from stm32pose.config.base import Fraction, OpenFraction, Path, Positive, PositiveInt, Section
 
+Format = Literal[
+    "auto", "yolo", "coco", "mpii", "ultralytics", "freihand", "onehand10k",
+    "youtube_faces", "deeplabcut", "cvat", "label_studio",
+]  # fmt: skip
+
+KeypointMap = dict[str, int | str | None]
+
+
+class Mixed(Section):
+    """A further set of training images, with labels of its own. Nothing of `dataset` holds here but what says so."""
+
+    path: Path
+    """Its folder of images, or what its format has in that place."""
+    annotations: Path | None = None
+    """Its labels; absent: found as those of `training_path` are."""
+    format: Format = "auto"
+    """Its label format."""
+    keypoint_map: KeypointMap | None = None
+    """How its labels call the keypoints of the skeleton."""
+    repeat: float = Field(default=1.0, gt=0, le=1000)
+    """How often each image comes in an epoch; of a fraction, as many images as it says, chosen by `dataset.seed`."""
+    filter: str | None = None
+    """Which of its people are used."""
+
 
 class Dataset(Section):
     """Images and labels: where they are, how they are read, how they are split."""
 
     dataset_name: str = "unnamed"
     """A name for reports; any name serves (ST's 4.x wanted `coco`)."""
-    format: Literal["auto", "yolo", "coco"] = "auto"
-    """Label format: `yolo` (a Darknet .txt beside each image), `coco` (keypoints JSON), `auto` looks."""
+    format: Format = "auto"
+    """Label format: `yolo` (a Darknet .txt beside each image), `coco` (keypoints JSON), `auto` looks; all of them:
+    docs/data.md."""
     keypoints: PositiveInt | None = None
     """Number of keypoints K. Checked against skeleton, labels and model; derived from `skeleton` where absent."""
     skeleton: str | None = None
@@ -24,6 +49,13 @@ class Dataset(Section):
     """Category names; the first one tells apart skeletons of equal K (person, hand, head)."""
     keypoints_file_path: Path | None = None
     """Text file with one keypoint name a line, for deployment on an MPU."""
+    keypoint_map: KeypointMap | None = None
+    """How the labels call keypoints of the skeleton: {skeleton's: theirs}, theirs a name, an index from 0, or null
+    (never taken). Keypoints left out go by their own name."""
+    filter: str | None = None
+    """Which labelled people are used, in every set: `visible >= 5 and box_height > 64` (docs/data_sets.md)."""
+    mix: list[Mixed] = Field(default_factory=list)
+    """Further sets of images to train on, besides `training_path`; validation and test never see them."""
     training_path: Path | None = None
     """Folder of training images (labels beside them), or of COCO images with `training_annotations`."""
     validation_path: Path | None = None

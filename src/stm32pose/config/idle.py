@@ -55,7 +55,12 @@ def _one_person(config: Config) -> bool:
     return config.model.model_type != "yolo_mpe"
 
 
+def _no_training(config: Config) -> bool:
+    return "train" not in config.steps
+
+
 IDLE: tuple[Idle, ...] = (
+    Idle(("dataset.mix",), ("evaluate", "quantize"), "no effect without training", _no_training),
     Idle(
         tuple(f"evaluation.{key}" for key in ("profile", "input_type", "output_type", "input_chpos", "output_chpos")),
         ("evaluate",),

@@ -60,6 +60,7 @@ MODEL_NAMES = {
 MODE_NAMES = {"benchmark": "benchmarking"}
 MODE_LETTERS = {"benchmark": "b"}
 ACTIVATION_NAMES = {"linear": "empty"}
+SIZES_CALLBACK = ("training", "callbacks", "MultiResCallback")
 
 
 @dataclass
@@ -161,7 +162,7 @@ def normalise(mapping: dict[str, Any], read_file: ReadFile | None = None) -> Lay
     _model(layout)
     _training(layout)
     _one_is_a_list(layout)
-    _refused(layout)
+    _own_augmentation(layout)
     return layout
 
 
@@ -303,6 +304,9 @@ def _model(layout: Layout) -> None:
             layout.problems.append(
                 (("model", "alpha"), f"got {given!r}; {name} has alpha 1.0: take {new} for any other width")
             )
+    backbone = layout.get(("model", "backbone"))
+    if isinstance(backbone, str):
+        layout.set(("model", "backbone"), backbone.strip().lower())
     pretrained = layout.get(("model", "pretrained"))
     if isinstance(pretrained, bool) or (isinstance(pretrained, str) and pretrained.lower() in ("true", "false")):
         layout.set(("model", "pretrained"), "imagenet" if str(pretrained).lower() == "true" else None)
@@ -312,9 +316,24 @@ def _model(layout: Layout) -> None:
 
 
 def _training(layout: Layout) -> None:
-    optimizer = layout.get(("training", "optimizer"))
-    if isinstance(optimizer, str):
-        layout.set(("training", "optimizer"), {optimizer.strip(): {}})
+    for key in ("optimizer", "loss"):
+        name = layout.get(("training", key))
+        if isinstance(name, str):
+            layout.set(("training", key), {name.strip(): {}})
+    _sizes_callback(layout)
+
+
+def _sizes_callback(layout: Layout) -> None:
+    """4.x: a callback that changes the input's size every few batches is `random_periodic_resizing` by another name."""
+    given = layout.get(SIZES_CALLBACK)
+    if isinstance(given, dict):
+        given.pop("name", None)
+        layout.move(SIZES_CALLBACK, ("data_augmentation", "random_periodic_resizing"))
+    elif layout.has(SIZES_CALLBACK):
+        layout.pop(SIZES_CALLBACK)
+        layout.problems.append(
+            (SIZES_CALLBACK, f"got {given!r}; expected {{image_sizes: [[width, height], ...], period: batches}}")
+        )
 
 
 def _one_is_a_list(layout: Layout) -> None:
@@ -324,13 +343,38 @@ def _one_is_a_list(layout: Layout) -> None:
             layout.set(path, [value])
 
 
-def _refused(layout: Layout) -> None:
-    if layout.has(("custom_data_augmentation",)):
-        if layout.pop(("custom_data_augmentation",)) is None:
-            return
+def _own_augmentation(layout: Layout) -> None:
+    """ST's section for a function of the user's own: `FILE.py:FUNCTION` with its arguments under data_augmentation.
+
+    ST looked for the function in its own source; here it stands in a file that `function_name` or `file` names.
+    """
+    section = ("custom_data_augmentation",)
+    if not layout.has(section):
+        return
+    given = layout.pop(section)
+    if given is None:
+        return
+    keys = ("function_name", "file", "config")
+    unknown = [key for key in given if key not in keys] if isinstance(given, dict) else []
+    for key in unknown:
         layout.problems.append(
-            (
-                ("custom_data_augmentation",),
-                "no release could run it; list the functions and their arguments under data_augmentation instead",
-            )
+            ((*section, key), f"unknown key; known here: {', '.join(keys)}{did_you_mean(key, keys)}")
         )
+    name = given.get("function_name") if isinstance(given, dict) else None
+    if not isinstance(name, str) or unknown:
+        if not unknown:
+            layout.problems.append((section, f"got {given!r}; expected function_name: FILE.py:FUNCTION, and config"))
+        return
+    arguments = given.get("config")
+    if arguments is not None and not isinstance(arguments, dict):
+        layout.problems.append(((*section, "config"), f"got {arguments!r}; expected the function's arguments by name"))
+    elif ".py" not in name and not given.get("file"):
+        message = f"got {name!r}, the file is missing: write FILE.py:{name}"
+        layout.problems.append(((*section, "function_name"), message))
+    elif layout.get(("data_augmentation",)):
+        message = "beside data_augmentation; keep one of them: functions of your own go there too, as FILE.py:FUNCTION"
+        layout.problems.append((section, message))
+    else:
+        whole = name if ".py" in name else f"{given['file']}:{name}"
+        layout.set(("data_augmentation",), {whole: arguments or {}})
+        layout.moved[("data_augmentation",)] = section

@@ -14,6 +14,9 @@ from stm32pose.errors import did_you_mean
 # Names listed of a folder where the file was looked for.
 LISTED = 8
 
+LABEL_FILES = (".yaml", ".yml", ".json", ".csv", ".xml", ".mat", ".txt")
+"""Suffixes of label files that can stand for a data set by themselves (Ultralytics' data.yaml)."""
+
 
 def path_problems(config: Config) -> list[tuple[tuple[Any, ...], str]]:
     """(place in Config, message) of every file or folder that a step reads and that is not there."""
@@ -41,18 +44,21 @@ def not_writable(path: Path) -> str:
 
 
 def needed_paths(config: Config) -> Iterator[tuple[tuple[Any, ...], str, str]]:
-    """(place in Config, path, `file`, `folder` or `any`) of what the steps read, by the sets' fallback rules."""
+    """(place in Config, path, a kind of `MISSING`) of what the steps read, by the sets' fallback rules."""
     steps, data, model = set(config.steps), config.dataset, config.model
     resumed = config.training.resume_training_from if config.training and "train" in steps else None
+    builds = model.model_name or model.backbone
     if resumed:
         yield ("training", "resume_training_from"), resumed, "folder"
-    elif model.model_path and "://" not in model.model_path and ("train" not in steps or model.model_name is None):
+    elif model.model_path and "://" not in model.model_path and ("train" not in steps or not builds):
         yield ("model", "model_path"), model.model_path, "file"
-    if "train" in steps and not resumed and model.model_name:
-        if ".py" in model.model_name:
+    if "train" in steps and not resumed and builds:
+        if model.model_name and ".py" in model.model_name:
             yield ("model", "model_name"), builder_file(model.model_name), "file"
         if model.pretrained and model.pretrained != "imagenet":
             yield ("model", "pretrained"), model.pretrained, "file"
+    if "train" in steps and config.training and config.training.distillation:
+        yield ("training", "distillation", "teacher"), config.training.distillation.teacher, "file"
     if data.skeleton and suffix_of(data.skeleton) in (".yaml", ".yml"):
         yield ("dataset", "skeleton"), data.skeleton, "file"
     if "evaluate" in steps:
@@ -63,9 +69,14 @@ def needed_paths(config: Config) -> Iterator[tuple[tuple[Any, ...], str, str]]:
     for name in sorted(_sets(config)):
         folder, annotations = getattr(data, f"{name}_path"), getattr(data, f"{name}_annotations", None)
         if folder:
-            yield ("dataset", f"{name}_path"), folder, "folder"
+            yield ("dataset", f"{name}_path"), folder, "images"
             if annotations:
-                yield ("dataset", f"{name}_annotations"), annotations, "file"
+                yield ("dataset", f"{name}_annotations"), annotations, "any"
+    if "train" in steps:
+        for number, entry in enumerate(data.mix):
+            yield ("dataset", "mix", number, "path"), entry.path, "images"
+            if entry.annotations:
+                yield ("dataset", "mix", number, "annotations"), entry.annotations, "any"
     if "predict" in steps:
         for path in data.prediction_path or ():
             # Cameras and patterns are looked at when they are opened.
@@ -94,12 +105,17 @@ def missing_folder(path: Path) -> str:
     return "is a file; a folder is needed" if path.exists() else _not_there(path)
 
 
+def missing_images(path: Path) -> str:
+    """What is wrong with a place of images: a folder, or a file of `LABEL_FILES` that says where they lie."""
+    return "" if path.is_file() and path.suffix.lower() in LABEL_FILES else missing_folder(path)
+
+
 def missing_either(path: Path) -> str:
     """What is wrong with the path of a file or folder; empty where nothing is."""
     return "" if path.exists() else _not_there(path)
 
 
-MISSING = {"file": missing_file, "folder": missing_folder, "any": missing_either}
+MISSING = {"file": missing_file, "folder": missing_folder, "images": missing_images, "any": missing_either}
 
 
 def _sets(config: Config) -> set[str]:

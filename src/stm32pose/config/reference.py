@@ -58,9 +58,19 @@ def _section(section: type[Section], path: tuple[str, ...], indent: int) -> Iter
             yield " " * indent + line
         if inner is None:
             yield " " * indent + f"{name}: {_default(field)}"
+            for line in _items(field, below):
+                yield " " * indent + line
         else:
             yield " " * indent + f"{name}:"
             yield from _section(inner, below, indent + 2)
+
+
+def _items(field: FieldInfo, path: tuple[str, ...]) -> Iterator[str]:
+    """The keys of one item, commented out, where the value is a list of sections."""
+    types_of_items = get_args(field.annotation) if get_origin(field.annotation) is list else ()
+    for section in filter(None, map(_section_type, types_of_items)):
+        yield "# The keys of an item:"
+        yield from (f"#   {line}" for line in _section(section, path, 0))
 
 
 def _comment(field: FieldInfo, path: tuple[str, ...], inner: type[Section] | None) -> Iterator[str]:

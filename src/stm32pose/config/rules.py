@@ -7,13 +7,27 @@ from collections.abc import Callable, Iterator
 from pathlib import PureWindowsPath
 from typing import Any
 
+from stm32pose.config.losses import MODEL_TYPES, argument_problem, loss_problem, output_of
 from stm32pose.config.schema import Config
 from stm32pose.config.suffixes import KERAS, MODEL_FILES, suffix_of
 from stm32pose.errors import did_you_mean
 
 Problem = tuple[tuple[Any, ...], str]
 
-MODEL_NAMES = ("st_movenet_lightning_heatmaps", "custom")
+MODEL_NAMES = ("st_movenet_lightning_heatmaps", "lm_single_pose_v1", "custom")
+BACKBONES = (
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "efficientnet_lite",
+    "fdmobilenet",
+    "resnet18",
+    "resnet50",
+    "vgg_tiny",
+    "vgg16",
+    "vgg19",
+    "lm_single_pose",
+)
 SECTION_OF_STEP = {"train": "training", "quantize": "quantization", "benchmark": "benchmarking", "deploy": "deployment"}
 
 # Names of what a run writes: inside its folder, so that nobody's file writes elsewhere.
@@ -59,27 +73,37 @@ def _model_source(config: Config) -> Iterator[Problem]:
     resumed = config.training.resume_training_from if config.training else None
     if resumed:
         return
-    if model.model_name and model.model_path:
+    given = [f"model.{key}" for key in ("model_name", "backbone", "model_path") if getattr(model, key)]
+    if len(given) > 1:
         yield (
-            ("model", "model_path"),
-            "training starts from one model; got model.model_name and model.model_path: keep one of them",
+            ("model", given[-1].removeprefix("model.")),
+            f"training starts from one model; got {' and '.join(given)}: keep one of them",
         )
-    elif not (model.model_name or model.model_path):
+    elif not given:
         yield (
             ("model", "model_name"),
-            f"missing; training needs model.model_name ({_list(MODEL_NAMES)}), model.model_path (.keras or .h5) "
-            "or training.resume_training_from",
+            f"missing; training needs model.model_name ({_list(MODEL_NAMES)}), model.backbone "
+            f"({_list(BACKBONES)}), model.model_path (.keras or .h5) or training.resume_training_from",
         )
-    if model.model_name and model.input_shape is None:
+    if (model.model_name or model.backbone) and model.input_shape is None:
         yield ("model", "input_shape"), "missing; a model that is built needs (height, width, channels)"
 
 
 def _model_name(config: Config) -> Iterator[Problem]:
-    name = config.model.model_name
-    if name and "train" in config.steps and ".py" not in name and name not in MODEL_NAMES:
+    name, backbone = config.model.model_name, config.model.backbone
+    if "train" not in config.steps:
+        return
+    if name and ".py" not in name and name not in MODEL_NAMES:
+        # Whoever has read of the family may well try its names here.
+        near = f"; write model.backbone: {name}" if name in BACKBONES else did_you_mean(name, MODEL_NAMES)
         yield (
             ("model", "model_name"),
-            f"got {name!r}; expected {_list(MODEL_NAMES)} or FILE.py:FUNCTION{did_you_mean(name, MODEL_NAMES)}",
+            f"got {name!r}; expected {_list(MODEL_NAMES)} or FILE.py:FUNCTION{near}",
+        )
+    if backbone and backbone not in BACKBONES:
+        yield (
+            ("model", "backbone"),
+            f"got {backbone!r}; expected {_list(BACKBONES)}{did_you_mean(backbone, BACKBONES)}",
         )
 
 
@@ -190,11 +214,7 @@ def _training(config: Config) -> Iterator[Problem]:
     # Keras writes lower-case names only.
     if saved is not None and not saved.endswith(KERAS):
         yield ("training", "trained_model_path"), f"got {saved!r}; the name of a model file ends in {_list(KERAS)}"
-    if config.model.final_activation == "empty" and training.loss == "mse":
-        yield (
-            ("training", "loss"),
-            "got 'mse' with model.final_activation: empty (maps without bounds); expected auto or cross_entropy",
-        )
+    yield from _loss(config, training.loss)
     for section in ("optimizer", "callbacks"):
         for name, arguments in getattr(training, section).items():
             for key, value in arguments.items():
@@ -204,6 +224,44 @@ def _training(config: Config) -> Iterator[Problem]:
                         "a Python lambda is code, and code of a configuration is not run; use ReduceLROnPlateau or "
                         "a schedule: training.optimizer.Adam.learning_rate: {CosineDecay: {}}",
                     )
+
+
+def _loss(config: Config, section: dict[str, dict[str, Any]]) -> Iterator[Problem]:
+    """A file brings its own activation, so its maps are looked at when it is loaded."""
+    if len(section) != 1:
+        names = ", ".join(section) or "none"
+        yield ("training", "loss"), f"got {names}; expected one loss, such as mse or wing: {{omega: 10}}"
+        return
+    name, arguments = next(iter(section.items()))
+    kind = MODEL_TYPES.get(config.model.model_type, "")
+    output = output_of(kind, config.model.final_activation)
+    if kind == "heatmaps" and (config.model.model_path or (config.training and config.training.resume_training_from)):
+        output = None
+    problem = loss_problem(name, output)
+    if problem:
+        yield ("training", "loss"), problem
+        return
+    wrong = argument_problem(name, arguments, output)
+    if wrong:
+        yield ("training", "loss", name, wrong[0]), wrong[1]
+
+
+def _weights(config: Config) -> Iterator[Problem]:
+    training = config.training
+    if training is None or "train" not in config.steps:
+        return
+    factors = training.visibility_weights
+    if not factors.occluded and not factors.visible:
+        yield ("training", "visibility_weights"), "got 0 for both; no joint would be learnt"
+    given, count = training.joint_weights, config.dataset.keypoints
+    if isinstance(given, list):
+        if count is not None and len(given) != count:
+            yield ("training", "joint_weights"), f"got {len(given)} numbers; expected {count}, one a keypoint"
+        elif not any(given):
+            yield ("training", "joint_weights"), "got 0 for every joint; none would be learnt"
+    teacher = training.distillation.teacher if training.distillation else None
+    if teacher is not None and suffix_of(teacher) not in KERAS:
+        yield ("training", "distillation", "teacher"), f"got {teacher!r}; a teacher is a {_list(KERAS)} file"
 
 
 def _inside(config: Config) -> Iterator[Problem]:
@@ -225,6 +283,7 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _arrays,
     _deployment,
     _training,
+    _weights,
     _inside,
 )
 

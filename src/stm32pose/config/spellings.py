@@ -108,12 +108,18 @@ def convert_section(value: Any, section: type[Section]) -> Any:
         field = section.model_fields.get(key)
         if field is None:
             result[key] = item
-        elif is_null(item):
+        elif is_null(item) and not names_itself(item, field.annotation):
             if allows_null(field.annotation) or field.is_required():
                 result[key] = None
         else:
             result[key] = convert(item, field.annotation)
     return result
+
+
+def names_itself(text: Any, expected: Any) -> bool:
+    """Whether "none" is one of the names to choose from, as in `neck: none`, and not a null."""
+    names = get_args(expected) if get_origin(expected) is Literal else ()
+    return isinstance(text, str) and text.strip().lower() in names
 
 
 def allows_null(expected: Any) -> bool:

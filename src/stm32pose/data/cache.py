@@ -51,22 +51,33 @@ class Plan:
 class ImageCache:
     """Reduced images of a list of samples. Thread-safe; `close` (or the end of the process) frees what it holds.
 
+    A sample that comes several times in the list is kept once.
+
     Attributes:
         kind: `memory`, `disk` or `none`.
         matrices: float64 [n, 3, 3], original image to cached image, in continuous pixels.
         bytes: what all cached images take.
     """
 
-    def __init__(self, samples: Sequence[Sample], plans: Sequence[Plan], kind: str, file: CacheFile | None = None):
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        plans: Sequence[Plan],
+        kind: str,
+        file: CacheFile | None = None,
+        rows: Sequence[int] | None = None,
+    ):
+        """`rows`: for each index the place of its sample in `samples` and `plans`; None: in order, each once."""
+        self._rows = range(len(plans)) if rows is None else rows
         self.kind = kind
-        self.matrices = np.stack([plan.matrix for plan in plans]) if plans else np.zeros((0, 3, 3))
+        self.matrices = np.stack([plans[row].matrix for row in self._rows]) if plans else np.zeros((0, 3, 3))
         self.bytes = sum(plan.bytes for plan in plans)
         self._samples, self._plans, self._file = samples, plans, file
         self._images: list[np.ndarray | None] = [None] * len(plans) if kind == "memory" else []
         self._finalizer = weakref.finalize(self, file.close) if file else None
 
     def __len__(self) -> int:
-        return len(self._plans)
+        return len(self._rows)
 
     def __enter__(self) -> ImageCache:
         return self
@@ -80,6 +91,7 @@ class ImageCache:
         Raises:
             UserError: the file cannot be read, or is not of the size that its sample says.
         """
+        index = self._rows[index]
         plan = self._plans[index]
         image = None
         if self._images:
@@ -115,7 +127,7 @@ def open_cache(
     """A cache of `samples`, filled as images are asked for.
 
     Args:
-        samples: their order gives the indices.
+        samples: their order gives the indices; one that comes several times is kept once.
         side: images are reduced until their area (their region's, where they have one) is about side x side pixels;
             they are never enlarged. See `cache_side`.
         mode: `auto` is memory within `memory_gb`, else disk; `memory`; `disk`; `none` decodes each time.
@@ -126,6 +138,9 @@ def open_cache(
         ConfigError: mode `memory` and the images do not fit.
         UserError: an image is missing, or `path` cannot be written.
     """
+    places: dict[int, int] = {}
+    rows = [places.setdefault(id(sample), len(places)) for sample in samples]
+    samples = list({id(sample): sample for sample in samples}.values())
     plans = [plan_image(sample, side) for sample in samples]
     size = sum(plan.bytes for plan in plans) / 1e9
     if mode == "memory" and size > memory_gb:
@@ -134,16 +149,16 @@ def open_cache(
             "(dataset.cache_memory_gb); or use auto or disk"
         )
     if mode in ("auto", "memory") and size <= memory_gb:
-        return ImageCache(samples, plans, "memory")
+        return ImageCache(samples, plans, "memory", rows=rows)
     if mode == "none" or not samples:
-        return ImageCache(samples, plans, "none")
+        return ImageCache(samples, plans, "none", rows=rows)
     if mode not in ("auto", "disk"):
         raise ConfigError(f"dataset.cache: got {mode!r}; allowed auto, memory, disk, none")
     base = _base(samples)
     file = CacheFile.open(
         path or base.parent / FOLDER, _key(samples, base, side), [plan.bytes for plan in plans], chosen=path is not None
     )
-    return ImageCache(samples, plans, "disk" if file else "none", file)
+    return ImageCache(samples, plans, "disk" if file else "none", file, rows)
 
 
 def cache_side(size: tuple[int, int]) -> int:

@@ -9,28 +9,41 @@ from __future__ import annotations
 
 import json
 import logging
+import mmap
 import posixpath
+from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
+from stm32pose.data.coco_layout import coco_parts, find_place, has_images, is_coco, list_coco, plain_file_name
 from stm32pose.data.files import image_ids, list_images
+from stm32pose.data.formats import Format, Part
 from stm32pose.data.images import image_size
 from stm32pose.data.problems import Problem
 from stm32pose.data.sample import Sample
 from stm32pose.errors import UserError
-from stm32pose.skeletons.joints import JointMap, map_joints, plain_name
+from stm32pose.skeletons.joints import JointMap, agree, map_joints, plain_name
 from stm32pose.skeletons.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
+
+LONGEST_LIST = 16 * 1024 * 1024
+"""Bytes of the list of categories of a file."""
 
 FAR = 1e7
 """Pixels: no image is as large, and float32 still tells one from the next."""
 
 
 def read_coco(
-    images: Path, skeleton: Skeleton, *, annotations: Path | None = None, where: str = "dataset.training_path"
+    images: Path,
+    skeleton: Skeleton,
+    *,
+    annotations: Path | None = None,
+    where: str = "dataset.training_path",
+    part: Part = "train",
+    aliases: Mapping[str, str] | None = None,
 ) -> tuple[list[Sample], list[Problem]]:
     """All images that the annotation file lists and the folder holds, in the order of their names.
 
@@ -39,25 +52,32 @@ def read_coco(
     segments' where given, else the boxes'. No image is opened unless its size is missing.
 
     Args:
-        images: folder of images; names in the file may hold sub-folders.
+        images: folder of images; names in the file may hold sub-folders. Or the root of a download (`find_place`).
         skeleton: which keypoints are wanted, and of what category.
         annotations: the JSON; None: see `find_annotations`.
         where: the key of the configuration, for messages.
+        part: which set, where `images` is the root of a download.
+        aliases: `plain_name` of a keypoint in the file -> the name to read it as.
 
     Raises:
         UserError: no folder, no image in it, or no annotation file.
     """
-    listed = {path.name for path in list_images(images, where=where)}
-    path = annotations or find_annotations(images, where=where)
+    if not images.is_dir():
+        list_images(images, where=where)  # says what it is instead
+    images, path = find_place(images, annotations, part, where=where)
+    # Sub-folders may hold what the folder itself does not.
+    listed = {path.name for path in list_images(images, where=where)} if has_images(images) else set()
     problems: list[Problem] = []
     document = load_document(path, problems)
     if document is None:
         return [], problems
-    chosen = _category(document, skeleton, path, problems)
+    chosen = _category(document, skeleton, path, problems, aliases or {})
     if chosen is None:
         return [], problems
     categories, joints, file_count = chosen
     images_by_id = _images(document, images, listed, path, problems)
+    if not images_by_id and not listed:
+        list_images(images, where=where)
     records = [
         record
         for record in document["annotations"]
@@ -70,36 +90,6 @@ def read_coco(
         message = "no keypoint is labelled anywhere; is this a file of boxes (instances_*.json)?"
         problems.append(Problem("no_keypoints", "error", str(path), message))
     return samples, problems
-
-
-def find_annotations(images: Path, *, where: str = "dataset.training_path") -> Path:
-    """The annotation file of a folder of images.
-
-    Looked for: `annotations/person_keypoints_<folder>.json` beside the folder, then inside the folder, beside it and in
-    the `annotations` beside it the only JSON file, or the only one whose name holds the folder's.
-
-    Raises:
-        UserError: none, or several and none of that name; the message says where was looked.
-    """
-    folder = images.resolve()
-    named = folder.parent / "annotations" / f"person_keypoints_{folder.name}.json"
-    if named.is_file():
-        return named
-    places = [folder, folder.parent, folder.parent / "annotations"]
-    several = ""
-    for place in places:
-        found = sorted(place.glob("*.json")) if place.is_dir() else []
-        alike = [item for item in found if folder.name in item.stem]
-        if len(found) == 1 or len(alike) == 1:
-            return alike[0] if alike else found[0]
-        if found:
-            several = f"; {place} has several: {', '.join(item.name for item in found[:4])}"
-            break
-    key = where.replace("_path", "_annotations")
-    looked = ", ".join(f"{place}/*.json" for place in places)
-    raise UserError(
-        f"{where}: no COCO annotation file for {images} (looked for {named}, {looked}){several}; name it in {key}"
-    )
 
 
 def load_document(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
@@ -125,23 +115,43 @@ def load_document(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
     return document
 
 
+def category_joints(path: Path) -> list[list[str]]:
+    """Names of the keypoints of each category of an annotation file, read without the rest of it; [] where none are.
+
+    The file may hold gigabytes: only its bytes are searched, and the list that follows "categories" is decoded.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            start = content.rfind(b'"categories"')
+            text = content[start : start + LONGEST_LIST].decode("utf-8", errors="replace") if start >= 0 else ""
+    except (OSError, ValueError):  # an empty file cannot be mapped
+        return []
+    colon, _, rest = text.removeprefix('"categories"').partition(":")
+    try:
+        found = json.JSONDecoder().raw_decode(rest.lstrip())[0] if not colon.strip() else []
+    except (json.JSONDecodeError, RecursionError):
+        return []
+    joints = [item.get("keypoints") for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    return [[str(name) for name in names] for names in joints if isinstance(names, list) and names]
+
+
 def _category(
-    document: dict[str, Any], skeleton: Skeleton, path: Path, problems: list[Problem]
+    document: dict[str, Any], skeleton: Skeleton, path: Path, problems: list[Problem], aliases: Mapping[str, str]
 ) -> tuple[set[Any] | None, JointMap, int] | None:
     """Which category ids to read (None: all), how its keypoints become ours, and how many it has."""
-    categories = [item for item in document.get("categories") or () if isinstance(item, dict)]
+    listed = document.get("categories")
+    categories = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
     wanted = {plain_name(skeleton.category), plain_name(skeleton.name)}
     found = [item for item in categories if plain_name(item.get("name")) in wanted]
     if not found:
-        by_name = [item for item in categories if (m := map_joints(item.get("keypoints"), skeleton)) and not m.by_order]
+        by_name = [item for item in categories if agree(_called(item.get("keypoints"), aliases), skeleton)]
         found = categories if len(categories) == 1 else by_name
     if len(found) > 1 or (categories and not found):
         names = ", ".join(str(item.get("name")) for item in (found or categories)[:6])
         message = f"no single category for the skeleton {skeleton.name} (category '{skeleton.category}'): {names}"
         problems.append(Problem("no_category", "error", str(path), message))
         return None
-    names = found[0].get("keypoints") if found else None
-    names = [str(name) for name in names] if isinstance(names, list) else None
+    names = _called(found[0].get("keypoints") if found else None, aliases)
     lengths = [len(item["keypoints"]) for item in document["annotations"] if _has_keypoints(item)]
     count = len(names) if names else (max(set(lengths), key=lengths.count) // 3 if lengths else skeleton.count)
     joints = map_joints(names, skeleton, count)
@@ -160,6 +170,11 @@ def _category(
     return ({_key(found[0].get("id"))} if found else None), joints, count
 
 
+def _called(names: Any, aliases: Mapping[str, str]) -> list[str] | None:
+    """Keypoint names of a category, as they are to be read."""
+    return [aliases.get(plain_name(name), str(name)) for name in names] if isinstance(names, list) else None
+
+
 def _key(value: Any) -> Any:
     """An id as a key; what is no id is no key."""
     return value if isinstance(value, (int, str)) else None
@@ -175,6 +190,7 @@ def _images(
     """Image id of the file -> its path and (H, W), in the order of the names; those not there are left out."""
     found: dict[Any, tuple[Path, tuple[int, int] | None]] = {}
     absent: list[str] = []
+    plain = {plain_file_name(name): name for name in listed}
     for number, item in enumerate(document["images"]):
         name, key = (item.get("file_name"), item.get("id")) if isinstance(item, dict) else (None, None)
         if not isinstance(name, str) or not isinstance(key, (int, str)) or isinstance(key, bool):
@@ -190,6 +206,8 @@ def _images(
             found[key] = (folder / inside, _size(item))
         elif base in listed:
             found[key] = (folder / base, _size(item))
+        elif plain_file_name(base) in plain:
+            found[key] = (folder / plain[plain_file_name(base)], _size(item))
         elif inside is None:
             message = f"images[{number}]: file_name '{name}' leads out of {folder}; names are relative to that folder"
             problems.append(Problem("outside_folder", "error", str(path), message))
@@ -231,6 +249,7 @@ class _Table:
         self.keypoints = np.zeros((count, keypoints, 3))
         self.boxes = np.zeros((count, 4))
         self.areas = np.zeros(count)
+        self.heads = np.zeros(count)
         self.crowd = np.zeros(count, dtype=bool)
         self.names: list[str] = []
 
@@ -249,7 +268,7 @@ class _Table:
                 problems.append(problem)
         count = len(table.image)
         table.keypoints, table.boxes = table.keypoints[:count], table.boxes[:count]
-        table.areas, table.crowd = table.areas[:count], table.crowd[:count]
+        table.areas, table.crowd, table.heads = table.areas[:count], table.crowd[:count], table.heads[:count]
         table._check(problems)
         return table
 
@@ -270,8 +289,9 @@ class _Table:
         try:
             self.boxes[row] = box if box else 0
             self.areas[row] = area or 0
+            self.heads[row] = record.get("head_size") or 0  # written by `coco_writer`
         except (TypeError, ValueError):
-            self.keypoints[row], self.boxes[row], self.areas[row] = 0, 0, 0
+            self.keypoints[row], self.boxes[row], self.areas[row], self.heads[row] = 0, 0, 0, 0
             return Problem("not_a_number", "error", name, f"bbox {str(box)[:40]} or area {str(area)[:20]} is no number")
         self.crowd[row] = bool(record.get("iscrowd"))
         self.image.append(record["image_id"])
@@ -281,7 +301,7 @@ class _Table:
     def _check(self, problems: list[Problem]) -> None:
         """Drop rows with numbers that are no numbers or flags that are no flags; boxes without extent become hulls."""
         finite = (np.abs(self.keypoints) < FAR).all(axis=(1, 2)) & (np.abs(self.boxes) < FAR).all(axis=1)
-        finite &= np.abs(self.areas) < FAR**2  # all of these are false for nan
+        finite &= (np.abs(self.areas) < FAR**2) & (np.abs(self.heads) < FAR)  # all of these are false for nan
         flags = np.isin(self.keypoints[..., 2], (0, 1, 2)).all(axis=1)
         for row in np.flatnonzero(~finite):
             problems.append(
@@ -295,7 +315,7 @@ class _Table:
         self.image = [self.image[row] for row in keep]
         self.names = [self.names[row] for row in keep]
         self.keypoints, self.boxes = self.keypoints[keep], self.boxes[keep]
-        self.areas, self.crowd = self.areas[keep], self.crowd[keep]
+        self.areas, self.crowd, self.heads = self.areas[keep], self.crowd[keep], self.heads[keep]
         for row in np.flatnonzero((self.boxes[:, 2:] <= 0).any(axis=1)):
             points = self.keypoints[row][self.keypoints[row, :, 2] > 0, :2]
             message = "no box"
@@ -340,6 +360,18 @@ def _samples(
                 crowd=table.crowd[rows],
                 image_id=number,
                 source=f"{path}: image {key}",
+                head_sizes=table.heads[rows].astype(np.float32) if table.heads.any() else None,
             )
         )
     return samples
+
+
+FORMAT = Format(
+    name="coco",
+    reader=read_coco,
+    place="the folder of images, or the root of a download of COCO 2014 or 2017",
+    annotations="the keypoints JSON",
+    detect=is_coco,
+    parts=coco_parts,
+    images=list_coco,
+)

@@ -78,8 +78,9 @@ def same_content(paths: Sequence[Path]) -> dict[Path, Path]:
 
 
 def label_digest(sample: Sample) -> str:
-    """SHA-256 of everything labelled in `sample`: keypoints, boxes, areas, crowd, region, size."""
+    """SHA-256 of everything labelled in `sample`: keypoints, boxes, areas, crowd, region, size, head sizes if any."""
     digest = hashlib.sha256()
+    heads = () if sample.head_sizes is None else ((sample.head_sizes, "<f4"),)
     for array, kind in (
         (sample.keypoints, "<f4"),
         (sample.boxes, "<f4"),
@@ -87,6 +88,7 @@ def label_digest(sample: Sample) -> str:
         (sample.crowd, "|b1"),
         (np.array(sample.region or ()), "<f8"),
         (np.array(sample.size), "<i8"),
+        *heads,
     ):
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array, dtype=np.dtype(kind)).tobytes())

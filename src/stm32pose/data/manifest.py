@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stm32pose.data.digests import WHOLE_FILES, file_digests, label_digest
+from stm32pose.data.mixing import MixedSet
 from stm32pose.data.sample import Sample
 from stm32pose.data.splits import SETS, Splits
 from stm32pose.errors import UserError
@@ -25,9 +26,15 @@ def write_manifest(splits: Splits) -> dict[str, Any]:
 
     `sets` holds, for each set that is not empty, the number of samples, one digest over all, and for each sample its
     name, the digest of its file and that of its labels. A set equal to another one names it instead (`same_as`).
+    `mix` holds the same for each set that is mixed in, with its repeat and the names of what was left out; the digest
+    of the training set covers these too. `filters` says what was taken out, and of what.
     """
+    everything, splits = splits, splits.unmixed()
     pools = _pools(splits)
-    whole = len({sample.image for pool in pools.values() for sample in pool}) <= WHOLE_FILES
+    images = {sample.image for pool in pools.values() for sample in pool}
+    images |= {sample.image for one in everything.mixed for sample in one.samples}
+    whole = len(images) <= WHOLE_FILES
+    mix = [_mixed(one, whole) for one in everything.mixed]
     entries = {source: _entries(pool, whole) for source, pool in pools.items()}
     sets: dict[str, Any] = {}
     for name in SETS:
@@ -38,8 +45,11 @@ def write_manifest(splits: Splits) -> dict[str, Any]:
             sets[name] = {"samples": len(samples), "same_as": "training"}
             continue
         table = [entries[splits.sources[name]][id(sample)] for sample in samples]
-        digest = hashlib.sha256("\n".join(" ".join(row) for row in table).encode()).hexdigest()
-        sets[name] = {"samples": len(samples), "digest": digest, "entries": table}
+        sets[name] = {"samples": len(samples), "digest": _digest(table), "entries": table}
+    if mix:
+        parts = [["", "", sets["training"]["digest"]], *([one["source"], one["repeat"], one["digest"]] for one in mix)]
+        sets["training"] |= {"samples": len(everything.training), "digest": _digest(parts)}
+    filters = {where: item.record() for where, item in everything.filters.items()}
     return {
         "version": VERSION,
         "seed": splits.seed,
@@ -47,6 +57,8 @@ def write_manifest(splits: Splits) -> dict[str, Any]:
         "sources": dict(splits.sources),
         "folders": {source: str(_root(pool)) for source, pool in pools.items()},
         "sets": sets,
+        **({"mix": mix} if mix else {}),
+        **({"filters": filters} if filters else {}),
     }
 
 
@@ -61,7 +73,11 @@ def read_manifest(splits: Splits | Sequence[Sample], manifest: dict[str, Any]) -
     """
     if manifest.get("version") != VERSION or not isinstance(manifest.get("sets"), dict):
         raise UserError(f"{_WHERE}: the record of the split is not of this program (version {manifest.get('version')})")
-    given = splits if isinstance(splits, Splits) else None
+    given = splits.unmixed() if isinstance(splits, Splits) else None
+    mixed = splits.mixed if isinstance(splits, Splits) else []
+    if isinstance(splits, Splits):
+        splits = splits.unmixed()
+        _same_reading(splits, mixed, manifest)
     pools = _pools(splits) if isinstance(splits, Splits) else {"": list(splits)}
     whole = manifest.get("file_digests") == "whole files"
     entries = {source: _entries(pool, whole) for source, pool in pools.items()}
@@ -86,7 +102,58 @@ def read_manifest(splits: Splits | Sequence[Sample], manifest: dict[str, Any]) -
     for name, part in manifest["sets"].items():
         if part.get("same_as") and (given is None or getattr(given, name)):
             setattr(result, name, list(getattr(result, part["same_as"])))
-    return result
+    return result.with_mixed(
+        [_as_recorded(*pair, whole) for pair in zip(mixed, manifest["mix"], strict=True)] if mixed else []
+    )
+
+
+def _mixed(one: MixedSet, whole: bool) -> dict[str, Any]:
+    """The record of a set that is mixed in."""
+    table = list(_entries(one.samples, whole).values())
+    return {
+        "source": one.where,
+        "folder": str(_root(one.samples)),
+        "repeat": one.repeat,
+        "samples": len(one.samples),
+        "left_out": [table[index][0] for index in sorted(one.left_out)],
+        **({"filter": one.filtered.record()} if one.filtered else {}),
+        "digest": _digest(table),
+        "entries": table,
+    }
+
+
+def _as_recorded(one: MixedSet, record: dict[str, Any], whole: bool) -> MixedSet:
+    """The set with what was left out then. UserError: its images or labels have changed."""
+    table = list(_entries(one.samples, whole).values())
+    _compare(record["entries"], table, record["folder"])
+    left_out = set(record["left_out"])
+    return replace(one, left_out={index for index, row in enumerate(table) if row[0] in left_out})
+
+
+def _same_reading(splits: Splits, mixed: Sequence[MixedSet], manifest: dict[str, Any]) -> None:
+    """UserError where sets are mixed or filtered in another way than then: said before images are compared."""
+    recorded = manifest.get("mix", [])
+    before = [f"{Path(item['folder']).name} x {item['repeat']:g}" for item in recorded]
+    now = [f"{_root(one.samples).name} x {one.repeat:g}" for one in mixed]
+    if splits.training and [item["repeat"] for item in recorded] != [one.repeat for one in mixed]:
+        raise UserError(
+            f"{_WHERE}: it was trained with dataset.mix of {', '.join(before) or 'nothing'}, now it is of "
+            f"{', '.join(now) or 'nothing'}; set it back to continue"
+        )
+    then = {where: item["filter"] for where, item in manifest.get("filters", {}).items()}
+    then |= {item["source"]: item["filter"]["filter"] for item in recorded if "filter" in item}
+    used = {where: item.expression for where, item in splits.filters.items()}
+    used |= {one.where: one.filtered.expression for one in mixed if one.filtered}
+    sources = {splits.sources.get(name) for name in ("training", "validation")} | {one.where for one in mixed}
+    for where in sorted(source for source in sources if source):
+        if then.get(where) != used.get(where):
+            key = f"{where}.filter" if "[" in where else "dataset.filter"
+            old, new = (f"'{text}'" if text else "none" for text in (then.get(where), used.get(where)))
+            raise UserError(f"{_WHERE}: it was trained with {key} {old}, now it is {new}; set it back to continue")
+
+
+def _digest(table: Iterable[Iterable[Any]]) -> str:
+    return hashlib.sha256("\n".join(" ".join(map(str, row)) for row in table).encode()).hexdigest()
 
 
 def _pools(splits: Splits) -> dict[str, list[Sample]]:

@@ -22,16 +22,18 @@ from stm32pose.data.labels import Labels
 from stm32pose.data.sample import Sample
 from stm32pose.errors import ConfigError
 from stm32pose.transforms.chain import Chain
-from stm32pose.transforms.colour import Step, recolour
+from stm32pose.transforms.colour import recolour
+from stm32pose.transforms.draft import Draft, Join, Layer
 from stm32pose.transforms.geometry import (
     Size,
-    determinant,
     fit_matrix,
     interpolation_note,
     invert,
     transform_points,
+    translation,
     warp,
 )
+from stm32pose.transforms.labels import MovingLabels
 
 CHUNK = 8  # samples a task: small enough to share a batch among threads, large enough to hide the cost of a task
 MAX_WORKERS = 16
@@ -170,43 +172,86 @@ class Pipeline:
         """Labels and matrices of a batch, and the tasks that fill in its images."""
         chain = self._chain
         size = (chain.input_size(number) if chain else None) or self.size
-        matrices = self._fit(size)[indices]
-        mirrored = np.zeros(len(indices), dtype=bool)
-        steps: list[list[Step]] = []
+        fits = self._fit(size)
+        labels = self._labels.of(indices, fits[indices], self._flip)
         if chain and uniform is not None:
-            random = chain.matrices(uniform, size)
-            mirrored = determinant(random) < 0
-            matrices = random @ matrices
-            steps = chain.colours(uniform)
-        flip = self._flip if mirrored.any() else None
-        labels = self._labels.moved(indices, matrices, size, mirrored, flip)
+            layers, matrices = chain.draw(uniform, labels, size, self._picker(indices, fits))
+        else:
+            layers, matrices = Draft(labels, size).finish()
         images = np.empty((len(indices), *size, self.channels), dtype=np.uint8)
-        from_cached = matrices @ self._from_cached[indices]
+        from_cached = np.stack([drawn[0].matrix for drawn in layers]) @ self._from_cached[indices]
         futures = [
-            executor.submit(self._draw, images, indices, from_cached, steps, range(low, min(low + CHUNK, len(indices))))
+            executor.submit(
+                self._draw, images, indices, from_cached, layers, range(low, min(low + CHUNK, len(indices)))
+            )
             for low in range(0, len(indices), CHUNK)
         ]
-        return Batch(images, *labels, matrices, indices), futures
+        return Batch(images, *labels.padded(), matrices, indices), futures
+
+    def _picker(self, indices: np.ndarray, fits: np.ndarray):
+        """For `Draft`: other samples than those of the batch's rows, each as likely as any."""
+        most = len(self.samples)
+
+        def pick(rows: np.ndarray, uniform: np.ndarray) -> tuple[np.ndarray, MovingLabels]:
+            beside = (indices[rows] + 1 + (uniform * max(1, most - 1)).astype(np.int64)) % most
+            return beside, self._labels.of(beside, fits[beside], self._flip)
+
+        return pick
 
     def _draw(
-        self, images: np.ndarray, indices: np.ndarray, matrices: np.ndarray, steps: list[list[Step]], rows: range
+        self,
+        images: np.ndarray,
+        indices: np.ndarray,
+        from_cached: np.ndarray,
+        layers: list[list[Layer]],
+        rows: range,
     ) -> None:
-        """Fill some rows of `images`."""
-        size, mode = (images.shape[1], images.shape[2]), self._preprocessing.color_mode
+        """Fill some rows of `images`; `from_cached` [B, 3, 3] are the matrices of the first layers."""
         for row in rows:
-            index = int(indices[row])
-            image = self._cache.get(index)[0]
-            target = images[row]
-            if mode == "grayscale":
-                image, target = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), images[row, :, :, 0]
-            fill_mode = self._fill_mode
-            if fill_mode is None:
-                fill_mode = "nearest" if self.samples[index].region is None else "constant"
-            warp(image, matrices[row], size, self._interpolation, self._fill, fill_mode=fill_mode, dst=target)
-            if steps and steps[row]:
-                recolour(images[row], steps[row])
-            if mode == "bgr":
+            index, target = int(indices[row]), images[row]
+            first, *others = layers[row]
+            self._warp(index, from_cached[row], target)
+            self._finish_layer(target, first)
+            for layer in others:
+                drawn = target.copy()
+                warp(
+                    drawn if self.channels > 1 else drawn[..., 0],
+                    layer.matrix,
+                    target.shape[:2],
+                    self._interpolation,
+                    self._fill,
+                    fill_mode=self._shown_outside(index),
+                    dst=target if self.channels > 1 else target[..., 0],
+                )
+                self._finish_layer(target, layer)
+            if self._preprocessing.color_mode == "bgr":
                 cv2.cvtColor(target, cv2.COLOR_RGB2BGR, dst=target)
+
+    def _finish_layer(self, target: np.ndarray, layer: Layer) -> None:
+        if layer.steps:
+            recolour(target, layer.steps)
+        if layer.join:
+            self._draw_beside(target, layer.join)
+
+    def _draw_beside(self, target: np.ndarray, join: Join) -> None:
+        """Draw another sample over a part of the input."""
+        left, top, right, bottom = join.window
+        part = np.empty((bottom - top, right - left, self.channels), dtype=np.uint8)
+        matrix = translation(-left, -top) @ join.matrix @ self._from_cached[join.sample]
+        self._warp(join.sample, matrix, part)
+        target[top:bottom, left:right] = part
+
+    def _warp(self, index: int, matrix: np.ndarray, target: np.ndarray) -> None:
+        """Draw a cached image, uint8 [h, w, C], RGB or grey."""
+        image, size = self._cache.get(index)[0], (target.shape[0], target.shape[1])
+        if self.channels == 1:
+            image, target = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), target[..., 0]
+        fill_mode = self._shown_outside(index)
+        warp(image, matrix, size, self._interpolation, self._fill, fill_mode=fill_mode, dst=target)
+
+    def _shown_outside(self, index: int) -> str:
+        """How the outside of a sample's image looks."""
+        return self._fill_mode or ("nearest" if self.samples[index].region is None else "constant")
 
     def _outside(self) -> tuple[str | None, float]:
         """How the outside of the image looks; None: no outside is seen, edge pixels count fully where images grow."""

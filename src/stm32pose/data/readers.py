@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from stm32pose.data.coco import find_annotations, read_coco
+from stm32pose.data import (
+    coco,
+    cvat,
+    deeplabcut,
+    freihand,
+    label_studio,
+    mpii,
+    ultralytics,
+    yolo,
+    youtube_faces,
+)
+from stm32pose.data.coco_layout import find_annotations
 from stm32pose.data.files import image_ids, list_images
+from stm32pose.data.filter import apply_filter, parse_filter
+from stm32pose.data.formats import Format, Part, peek
 from stm32pose.data.images import image_size
 from stm32pose.data.problems import Problem, count_by_code, errors_of, first_few
 from stm32pose.data.sample import Sample
-from stm32pose.data.yolo import label_folder, label_stems, read_yolo
+from stm32pose.data.yolo import label_folder
 from stm32pose.errors import ConfigError, UserError, did_you_mean
+from stm32pose.skeletons.joints import mapped_skeleton
 from stm32pose.skeletons.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
 
-Reader = Callable[..., tuple[list[Sample], list[Problem]]]
-
-READERS: dict[str, Reader] = {"yolo": read_yolo, "coco": read_coco}
-"""Label format -> `reader(images, skeleton, *, annotations, where) -> (samples, problems)`."""
+FORMATS: dict[str, Format] = {
+    format.name: format
+    for format in (
+        ultralytics.FORMAT,
+        mpii.FORMAT,
+        freihand.FORMAT,
+        freihand.ONEHAND10K,
+        yolo.FORMAT,
+        youtube_faces.FORMAT,
+        deeplabcut.FORMAT,
+        cvat.FORMAT,
+        label_studio.FORMAT,
+        coco.FORMAT,
+    )
+}
+"""Label formats by name, in the order in which `auto` asks them: what is told by a file of its own comes first."""
 
 
 def read_samples(
@@ -37,23 +63,29 @@ def read_samples(
     instance: Literal["image", "crop"] = "image",
     crop_margin: float = 0.25,
     where: str = "dataset.training_path",
+    part: Part = "train",
+    keypoint_map: Mapping[str, str | int | None] | None = None,
+    filter: str | None = None,
 ) -> list[Sample]:
     """The labelled images of a folder, in the order of their names; no pixel is read.
 
     Args:
-        images: folder of images.
+        images: folder of images, or what the format calls its place (`Format.place`).
         skeleton: which keypoints are wanted, in which order.
-        format: a name of `READERS`, or "auto".
-        annotations: the COCO JSON, or the folder of YOLO label files; None: looked for.
+        format: a name of `FORMATS`, or "auto".
+        annotations: what the format means by it (`Format.annotations`); None: looked for.
         pose: "single" keeps images with exactly one person (crowds not counted) who has a labelled keypoint; "multi"
             keeps all, those without people too.
         instance: "crop" makes a sample of every person who has a labelled keypoint, whatever `pose` says.
         crop_margin: how much larger than the box a crop is, as a share of the box.
         where: the key of the configuration, for messages.
+        part: which set, where the place holds several (`Format.parts`).
+        keypoint_map: keypoint of the skeleton -> the labels' name of it, its index there, or None: never taken.
+        filter: which people are used (`stm32pose.data.filter`); None: all.
 
     Raises:
         UserError: a label is faulty (the first few are named), or nothing is left to use.
-        ConfigError: no such format.
+        ConfigError: no such format; the map or the filter is wrong.
     """
     samples, problems = scan_samples(
         images,
@@ -64,7 +96,15 @@ def read_samples(
         instance=instance,
         crop_margin=crop_margin,
         where=where,
+        part=part,
+        keypoint_map=keypoint_map,
+        filter=filter,
     )
+    return usable(samples, problems, images, where=where)
+
+
+def usable(samples: list[Sample], problems: Sequence[Problem], images: Path, *, where: str) -> list[Sample]:
+    """`samples` of `scan_samples`, its warnings told in the log. UserError: there are faults, or there is no sample."""
     errors = errors_of(problems)
     if errors:
         count = f"{len(errors)} faults" if len(errors) > 1 else "a fault"
@@ -72,7 +112,7 @@ def read_samples(
         raise UserError(f"{where}: {count} in the labels of {images}: {first_few(errors)}{more}")
     for code, count in count_by_code(problems).items():
         first = next(problem for problem in problems if problem.code == code)
-        level = logging.INFO if code == "left_out" else logging.WARNING
+        level = logging.INFO if code in ("left_out", "filtered") else logging.WARNING
         log.log(level, "%s: %s%s", where, f"{count} x {code}, e.g. " if count > 1 else "", first)
     if not samples:
         reason = next((problem.message for problem in problems if problem.code == "left_out"), None)
@@ -90,19 +130,31 @@ def scan_samples(
     instance: Literal["image", "crop"] = "image",
     crop_margin: float = 0.25,
     where: str = "dataset.training_path",
+    part: Part = "train",
+    keypoint_map: Mapping[str, str | int | None] | None = None,
+    filter: str | None = None,
 ) -> tuple[list[Sample], list[Problem]]:
     """As `read_samples`, but faults are returned, and what is faulty is left out.
 
+    What a filter takes out is told by a `Filtered` among the faults.
+
     Raises:
-        UserError: no folder, no image in it, no annotation file.
-        ConfigError: no such format.
+        UserError: no folder, no image in it, no annotation file; the filter leaves nobody.
+        ConfigError: no such format; the map or the filter is wrong.
     """
     images = Path(images)
-    name = detect_format(images, annotations, where=where) if format == "auto" else format
-    if name not in READERS:
-        allowed = ["auto", *READERS]
-        raise ConfigError(f"dataset.format: got '{name}'; allowed: {', '.join(allowed)}{did_you_mean(name, allowed)}")
-    everything, problems = READERS[name](images, skeleton, annotations=annotations, where=where)
+    skeleton = mapped_skeleton(skeleton, keypoint_map, where=_beside(where, "keypoint_map"))
+    condition = parse_filter(filter, skeleton, where=_beside(where, "filter")) if filter else None
+    chosen = find_format(images, annotations, format=format, where=where)
+    arguments = {"part": part} if chosen.parts else {}
+    everything, problems = chosen.reader(images, skeleton, annotations=annotations, where=where, **arguments)
+    if condition is not None:
+        everything, filtered = apply_filter(everything, condition, skeleton)
+        problems.append(filtered)
+        if filtered.removed and filtered.removed == filtered.people:
+            raise UserError(
+                f"{_beside(where, 'filter')}: '{condition.text}' leaves nobody in {images}: {filtered.message}"
+            )
     if instance == "crop":
         return [crop for sample in everything for crop in crops(sample, crop_margin)], problems
     if pose == "multi":
@@ -113,14 +165,23 @@ def scan_samples(
     return samples, problems
 
 
-def read_images(images: Path, *, annotations: Path | None = None, where: str, keypoints: int = 0) -> list[Sample]:
-    """The images of a folder without their labels, for calibration; with `annotations` (JSON), those that it lists.
+def read_images(
+    images: Path,
+    *,
+    annotations: Path | None = None,
+    where: str,
+    keypoints: int = 0,
+    format: str = "auto",
+    part: Part = "train",
+) -> list[Sample]:
+    """The images of a place without their labels, for calibration; with `annotations` (JSON), those that it lists.
 
     Raises:
         UserError: no folder, no image, or an unreadable one.
+        ConfigError: no such format.
     """
-    paths = list_images(Path(images), where=where)
-    if annotations is not None and annotations.is_file():
+    paths = _list_images(Path(images), annotations, format, part, where)
+    if annotations is not None and annotations.is_file() and peek(annotations).lstrip()[:1] == "{":
         from stm32pose.data.coco import load_document
 
         problems: list[Problem] = []
@@ -147,23 +208,59 @@ def read_images(images: Path, *, annotations: Path | None = None, where: str, ke
     ]
 
 
-def detect_format(images: Path, annotations: Path | None = None, *, where: str = "dataset.training_path") -> str:
-    """`coco` where a JSON is given or found, `yolo` where label files lie beside the images.
+def _list_images(images: Path, annotations: Path | None, format: str, part: Part, where: str) -> list[Path]:
+    if format == "auto":
+        # Images to calibrate on need no labels, so that a folder of no format at all is all right.
+        chosen = next((item for item in FORMATS.values() if item.detect and item.detect(images, annotations)), None)
+    else:
+        chosen = find_format(images, annotations, format=format, where=where)
+    return chosen.images(images, part, where=where) if chosen and chosen.images else list_images(images, where=where)
+
+
+def find_format(
+    images: Path, annotations: Path | None = None, *, format: str = "auto", where: str = "dataset.training_path"
+) -> Format:
+    """The format of that name, or the one that `auto` sees.
 
     Raises:
-        UserError: neither; the message says where was looked.
+        ConfigError: no format of that name.
+        UserError: `auto` sees none; the message says where was looked.
     """
+    name = detect_format(images, annotations, where=where) if format == "auto" else format
+    if name not in FORMATS:
+        allowed = ["auto", *FORMATS]
+        raise ConfigError(f"dataset.format: got '{name}'; allowed: {', '.join(allowed)}{did_you_mean(name, allowed)}")
+    return FORMATS[name]
+
+
+def detect_format(images: Path, annotations: Path | None = None, *, where: str = "dataset.training_path") -> str:
+    """The name of the first format that knows the place for its own.
+
+    Annotations that nobody knows are taken for COCO's (a file) or YOLO's (a folder), whose readers say what is wrong.
+
+    Raises:
+        UserError: none does; the message says where was looked.
+    """
+    for name, format in FORMATS.items():
+        if format.detect and format.detect(images, annotations):
+            return name
     if annotations is not None:
         return "yolo" if annotations.is_dir() else "coco"
-    paths = list_images(images, where=where)
-    folder = label_folder(images)
-    if label_stems(folder).keys() & {path.stem for path in paths}:
-        return "yolo"
+    list_images(images, where=where)
     try:
         find_annotations(images, where=where)
     except UserError as error:
-        raise UserError(f"{error}; and no label file NAME.txt in {folder}") from None
+        raise UserError(f"{error}; and no label file NAME.txt in {label_folder(images)}") from None
     return "coco"
+
+
+def parts_of(images: Path, *, format: str = "auto", annotations: Path | None = None) -> tuple[Part, ...]:
+    """The sets that one place holds ("train", "val", "test"); () where it is one set, or nothing is known of it."""
+    try:
+        chosen = find_format(images, annotations, format=format)
+    except UserError:
+        return ()
+    return chosen.parts(images) if chosen.parts and annotations is None else ()
 
 
 def crops(sample: Sample, margin: float) -> list[Sample]:
@@ -178,6 +275,12 @@ def crops(sample: Sample, margin: float) -> list[Sample]:
         region = (left + width / 2 - wide / 2, top + height / 2 - high / 2, wide, high)
         result.append(replace(sample.only(int(index)), region=region))
     return result
+
+
+def _beside(where: str, key: str) -> str:
+    """`dataset.filter` for `dataset.training_path`: the key of the same section."""
+    section = where.rpartition(".")[0] if where.startswith("dataset.") else "dataset"
+    return f"{section}.{key}"
 
 
 def _single(samples: list[Sample]) -> tuple[list[Sample], str]:

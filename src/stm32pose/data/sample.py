@@ -25,6 +25,8 @@ class Sample:
         image_id: the number that COCO results use.
         region: (left, top, width, height) of the part of the image to look at, None for the whole.
         source: where the labels come from (`file` or `file:line`), for messages.
+        head_sizes: float32 [N], the unit of PCKh in pixels (MPII: 0.6 of the diagonal of the head box), 0 for an
+            instance without; None where the labels have none.
     """
 
     image: Path
@@ -36,6 +38,7 @@ class Sample:
     image_id: int
     region: tuple[float, float, float, float] | None = None
     source: str = ""
+    head_sizes: np.ndarray | None = None
 
     @property
     def instances(self) -> int:
@@ -45,5 +48,10 @@ class Sample:
         """The same image with the given instances alone, in that order."""
         rows = np.atleast_1d(np.asarray(index, dtype=np.int64))
         return replace(
-            self, keypoints=self.keypoints[rows], boxes=self.boxes[rows], areas=self.areas[rows], crowd=self.crowd[rows]
+            self,
+            keypoints=self.keypoints[rows],
+            boxes=self.boxes[rows],
+            areas=self.areas[rows],
+            crowd=self.crowd[rows],
+            head_sizes=None if self.head_sizes is None else self.head_sizes[rows],
         )

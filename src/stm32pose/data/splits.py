@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +13,10 @@ import numpy as np
 
 from stm32pose.config.data_sections import Dataset
 from stm32pose.data.digests import same_content
-from stm32pose.data.readers import read_images, read_samples
+from stm32pose.data.filter import Filtered
+from stm32pose.data.formats import Part
+from stm32pose.data.mixing import MixedSet, drawn, keep_apart, read_mix
+from stm32pose.data.readers import parts_of, read_images, scan_samples, usable
 from stm32pose.data.sample import Sample
 from stm32pose.errors import ConfigError, UserError, did_you_mean
 from stm32pose.skeletons.skeleton import Skeleton
@@ -22,6 +25,8 @@ log = logging.getLogger(__name__)
 
 SETS = ("training", "validation", "test", "quantization")
 NEEDS = (*SETS, "evaluation")
+PARTS: dict[str, Part] = {"training": "train", "validation": "val", "test": "test", "quantization": "train"}
+"""Which set of a place that holds several is read for each of ours."""
 
 
 @dataclass
@@ -34,6 +39,8 @@ class Splits:
             taken from validation or test.
         sources: set -> the key its samples come from (`dataset.training_path`), for those that are not empty.
         seed: of the split; drawn anew where the configuration has null.
+        mixed: the sets of `dataset.mix`, whose samples are in `training` too, after those of `training_path`.
+        filters: key of a source -> what `dataset.filter` took out of it.
     """
 
     training: list[Sample] = field(default_factory=list)
@@ -42,6 +49,20 @@ class Splits:
     quantization: list[Sample] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
     seed: int | None = None
+    mixed: list[MixedSet] = field(default_factory=list)
+    filters: dict[str, Filtered] = field(default_factory=dict)
+
+    def unmixed(self) -> Splits:
+        """The same without what is mixed in."""
+        if not self.mixed:
+            return self
+        mixed = {id(sample) for one in self.mixed for sample in one.samples}
+        return replace(self, training=[sample for sample in self.training if id(sample) not in mixed], mixed=[])
+
+    def with_mixed(self, sets: list[MixedSet]) -> Splits:
+        """The same with `sets` mixed into the training set, drawn by `seed`."""
+        training = [*self.training, *drawn(sets, self.seed or 0)]
+        return replace(self, training=training, mixed=sets)
 
 
 def make_splits(dataset: Dataset, skeleton: Skeleton, needs: Iterable[str]) -> Splits:
@@ -51,6 +72,7 @@ def make_splits(dataset: Dataset, skeleton: Skeleton, needs: Iterable[str]) -> S
     `test_split` of them, else empty; quantization is `quantization_path`, else what is left for training. The same
     images and seed give the same split whatever the run needs. Images of the same bytes, and crops of the same image,
     always fall on the same side.
+    What `dataset.mix` names is added to the training set alone, without the pictures that validation or test hold.
 
     Args:
         dataset: the section.
@@ -67,6 +89,7 @@ def make_splits(dataset: Dataset, skeleton: Skeleton, needs: Iterable[str]) -> S
             raise ValueError(f"no set named {need!r}; allowed: {', '.join(NEEDS)}{did_you_mean(need, NEEDS)}")
     seed = dataset.seed if dataset.seed is not None else secrets.randbits(32)
     splits = Splits(seed=seed)
+    dataset = _with_own_sets(dataset)
     if "training" in wanted:
         wanted.add("validation")
         if not dataset.training_path:
@@ -90,11 +113,16 @@ def make_splits(dataset: Dataset, skeleton: Skeleton, needs: Iterable[str]) -> S
         _split_training(splits, dataset, skeleton, seed)
     for name in ("validation", "test"):
         if getattr(dataset, f"{name}_path") and name in wanted:
-            setattr(splits, name, _read(dataset, name, skeleton))
+            setattr(splits, name, _read(splits, dataset, name, skeleton))
             splits.sources[name] = f"dataset.{name}_path"
     if "quantization" in wanted:
         _add_quantization(splits, dataset, skeleton)
     _refuse_shared_pictures(splits)
+    if "training" in wanted and dataset.mix:
+        sets = read_mix(dataset, skeleton)
+        unread = [] if "test" in wanted else _unread_test(dataset)
+        keep_apart(sets, splits.validation + splits.test + unread, splits.training)
+        splits = splits.with_mixed(sets)
     return splits
 
 
@@ -110,7 +138,9 @@ def unlabelled_splits(dataset: Dataset) -> Splits:
     if not folder:
         raise ConfigError("dataset.quantization_path: missing; wanted a folder of images to calibrate on")
     where = f"dataset.{name}_path"
-    samples = read_images(Path(folder), annotations=Path(listed) if listed else None, where=where)
+    samples = read_images(
+        Path(folder), annotations=Path(listed) if listed else None, where=where, format=dataset.format
+    )
     return Splits(quantization=samples, sources={"quantization": where}, seed=dataset.seed)
 
 
@@ -156,8 +186,42 @@ def hold_out(samples: Sequence[Sample], shares: Sequence[float], seed: int) -> l
     return parts
 
 
+def _with_own_sets(dataset: Dataset) -> Dataset:
+    """A training place that holds validation or test images of its own (a data.yaml, a COCO root) serves these too."""
+    if not dataset.training_path or (dataset.validation_path and dataset.test_path):
+        return dataset
+    listed = dataset.training_annotations
+    parts = parts_of(Path(dataset.training_path), format=dataset.format, annotations=Path(listed) if listed else None)
+    own = {
+        f"{name}_path": dataset.training_path
+        for name in ("validation", "test")
+        if PARTS[name] in parts and not getattr(dataset, f"{name}_path")
+    }
+    for key in own:
+        log.info("dataset.%s: not given; %s has a set of its own, which is taken", key, dataset.training_path)
+    return dataset.model_copy(update=own) if own else dataset
+
+
+def _unread_test(dataset: Dataset) -> list[Sample]:
+    """The images of `test_path`, labels unread, for a run that does not need them but must not train on them."""
+    if not dataset.test_path:
+        return []
+    listed = dataset.test_annotations
+    try:
+        return read_images(
+            Path(dataset.test_path),
+            annotations=Path(listed) if listed else None,
+            where="dataset.test_path",
+            format=dataset.format,
+            part=PARTS["test"],
+        )
+    except UserError as error:
+        log.warning("dataset.mix: not compared with the test images: %s", error)
+        return []
+
+
 def _split_training(splits: Splits, dataset: Dataset, skeleton: Skeleton, seed: int) -> None:
-    samples = _read(dataset, "training", skeleton)
+    samples = _read(splits, dataset, "training", skeleton)
     test_share = 0.0 if dataset.test_path else dataset.test_split
     validation_share = 0.0 if dataset.validation_path else dataset.validation_split
     splits.test, splits.validation, splits.training = hold_out(samples, (test_share, validation_share), seed)
@@ -173,7 +237,7 @@ def _add_quantization(splits: Splits, dataset: Dataset, skeleton: Skeleton) -> N
             splits.sources["quantization"] = splits.sources["training"]
         return
     if dataset.instance == "crop":
-        splits.quantization = _read(dataset, "quantization", skeleton)
+        splits.quantization = _read(splits, dataset, "quantization", skeleton)
     else:
         listed = dataset.quantization_annotations
         folder = Path(dataset.quantization_path)
@@ -182,6 +246,7 @@ def _add_quantization(splits: Splits, dataset: Dataset, skeleton: Skeleton) -> N
             annotations=Path(listed) if listed else None,
             where="dataset.quantization_path",
             keypoints=skeleton.count,
+            format=dataset.format,
         )
         held_out = set(same_as(splits.validation + splits.test, splits.quantization))
         if held_out and _same_folder(dataset.quantization_path, dataset.training_path):
@@ -194,18 +259,26 @@ def _same_folder(first: str | None, second: str | None) -> bool:
     return bool(first and second) and Path(str(first)).resolve() == Path(str(second)).resolve()
 
 
-def _read(dataset: Dataset, name: str, skeleton: Skeleton) -> list[Sample]:
-    annotations = getattr(dataset, f"{name}_annotations")
-    return read_samples(
-        Path(getattr(dataset, f"{name}_path")),
+def _read(splits: Splits, dataset: Dataset, name: str, skeleton: Skeleton) -> list[Sample]:
+    annotations, images = getattr(dataset, f"{name}_annotations"), Path(getattr(dataset, f"{name}_path"))
+    where = f"dataset.{name}_path"
+    samples, problems = scan_samples(
+        images,
         skeleton,
         format=dataset.format,
         annotations=Path(annotations) if annotations else None,
         pose=dataset.pose,
         instance=dataset.instance,
         crop_margin=dataset.crop_margin,
-        where=f"dataset.{name}_path",
+        where=where,
+        part=PARTS[name],
+        keypoint_map=dataset.keypoint_map,
+        filter=dataset.filter,
     )
+    for problem in problems:
+        if isinstance(problem, Filtered):
+            splits.filters[where] = problem
+    return usable(samples, problems, images, where=where)
 
 
 def same_as(first: Sequence[Sample], second: Sequence[Sample]) -> list[Path]:

@@ -7,18 +7,21 @@ unchanged (continuous image coordinates). Flags: 0 not labelled, 1 labelled, 2 v
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from stm32pose.data.files import image_ids, list_images, place_image
+from stm32pose.data.files import EXTENSIONS, image_ids, list_images, place_image
+from stm32pose.data.formats import Format
 from stm32pose.data.images import image_size
 from stm32pose.data.problems import Problem, errors_of
-from stm32pose.data.sample import Sample
+from stm32pose.data.sample import HIDDEN, VISIBLE, Sample
 from stm32pose.errors import UserError
 from stm32pose.files import write_whole
+from stm32pose.skeletons.joints import JointMap, map_joints
 from stm32pose.skeletons.skeleton import Skeleton
 
 HEADER = 5
@@ -28,6 +31,32 @@ FAR_OUTSIDE = 0.5
 """Shares of an image further outside than this are no shares: somebody wrote pixels."""
 
 NOT_LABELS = ("classes.txt", "obj.names.txt", "readme.txt")
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a line of a label file holds.
+
+    Attributes:
+        names: of its keypoints.
+        owner: who wants so many, for messages: "the skeleton person13".
+        values: numbers a keypoint, 3 with a flag, 2 without: labelled then is what is not exactly (0, 0).
+        category: the class to read, others are passed over; None: all.
+    """
+
+    names: Sequence[str]
+    owner: str
+    values: int = 3
+    category: int | None = None
+
+    @classmethod
+    def of(cls, skeleton: Skeleton) -> Line:
+        """All keypoints of a skeleton, with flags."""
+        return cls(skeleton.keypoints, f"the skeleton {skeleton.name}")
+
+    @property
+    def numbers(self) -> int:
+        return HEADER + self.values * len(self.names)
 
 
 def read_yolo(
@@ -50,6 +79,7 @@ def read_yolo(
     paths = list_images(images, where=where)
     folder = label_folder(images, annotations)
     stems = label_stems(folder)
+    line, joints = _line([folder / name for name in stems.values()], skeleton)
     samples: list[Sample] = []
     problems: list[Problem] = []
     seen: dict[str, Path] = {}
@@ -69,14 +99,14 @@ def read_yolo(
             continue
         label = folder / stems[path.stem]
         before = len(problems)
-        keypoints, boxes = read_label_file(label, size, skeleton, problems)
+        keypoints, boxes = read_label_file(label, size, line, problems)
         if not len(boxes) and errors_of(problems[before:]):
             continue  # somebody is there, nobody knows where
         samples.append(
             Sample(
                 image=path,
                 size=size,
-                keypoints=keypoints,
+                keypoints=joints.apply(keypoints) if joints else keypoints,
                 boxes=boxes,
                 areas=boxes[:, 2] * boxes[:, 3],
                 crowd=np.zeros(len(boxes), dtype=bool),
@@ -88,6 +118,29 @@ def read_yolo(
         message = f"no image of this stem in {images}; the labels are left out"
         problems.append(Problem("missing_image", "warning", str(folder / stems[stem]), message))
     return samples, problems
+
+
+def _line(files: Sequence[Path], skeleton: Skeleton) -> tuple[Line, JointMap | None]:
+    """What a line holds, and how its keypoints become ours; None where the skeleton has no keypoint map: they are ours.
+
+    Raises:
+        ConfigError: the map (`dataset.keypoint_map`) gives names, which these files have not, or an index too high.
+    """
+    if skeleton.keypoint_map is None:
+        return Line.of(skeleton), None
+    count = next(filter(None, map(_keypoints_a_line, files)), skeleton.count)
+    names = [f"keypoint {number}" for number in range(count)]
+    return Line(names, f"the first of these files, with {count} keypoints,"), map_joints(None, skeleton, count)
+
+
+def _keypoints_a_line(path: Path) -> int:
+    """Of the first line of a label file; 0 where it has none, or is broken."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            words = next((line.split() for line in file if line.strip()), [])
+    except (OSError, UnicodeDecodeError):
+        return 0
+    return (len(words) - HEADER) // 3 if len(words) > HEADER and (len(words) - HEADER) % 3 == 0 else 0
 
 
 def label_folder(images: Path, annotations: Path | None = None) -> Path:
@@ -112,13 +165,14 @@ def label_stems(folder: Path) -> dict[str, str]:
 
 
 def read_label_file(
-    path: Path, size: tuple[int, int], skeleton: Skeleton, problems: list[Problem]
+    path: Path, size: tuple[int, int], wanted: Line, problems: list[Problem]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints float32 [N, K, 3] and boxes float32 [N, 4] in pixels of one label file; adds to `problems`.
 
     Args:
         path: the label file; CRLF, blank lines and a byte order mark are all right.
         size: (H, W) of its image.
+        wanted: what a line holds.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -129,15 +183,16 @@ def read_label_file(
     for number, line in enumerate(lines or (), start=1):
         if not line.strip():
             continue
-        found, row = _parse_line(line, skeleton, f"{path}:{number}")
+        found, row = _parse_line(line, wanted, f"{path}:{number}")
         problems.extend(found)
         if row is not None:
             rows.append(row)
     if lines is not None and not any(line.strip() for line in lines):
         problems.append(Problem("empty_label", "warning", str(path), "no label: an image without people"))
-    table = np.array(rows, dtype=np.float64).reshape(len(rows), HEADER + 3 * skeleton.count)
+    count = len(wanted.names)
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), HEADER + 3 * count)
     height, width = size
-    keypoints = table[:, HEADER:].reshape(len(rows), skeleton.count, 3).copy()
+    keypoints = table[:, HEADER:].reshape(len(rows), count, 3).copy()
     keypoints[keypoints[..., 2] == 0] = 0
     keypoints[..., :2] *= (width, height)
     boxes = table[:, 1:HEADER] * (width, height, width, height)
@@ -145,24 +200,30 @@ def read_label_file(
     return keypoints.astype(np.float32), boxes.astype(np.float32)
 
 
-def _parse_line(line: str, skeleton: Skeleton, where: str) -> tuple[list[Problem], np.ndarray | None]:
-    """The numbers of one line, or None with what is wrong with it."""
+def _parse_line(line: str, wanted: Line, where: str) -> tuple[list[Problem], np.ndarray | None]:
+    """The numbers of one line, three a keypoint; or None with what is wrong with it, if anything is."""
     words = line.split()
     try:
         row = np.array([float(word) for word in words])
     except ValueError:
         word = next(word for word in words if not _is_number(word))
         return [Problem("not_a_number", "error", where, f"'{word[:30]}' is not a number")], None
-    if len(row) != HEADER + 3 * skeleton.count:
-        return [Problem("wrong_count", "error", where, _count_message(len(row), skeleton))], None
+    if wanted.category is not None and row[0] != wanted.category:
+        return [], None
+    if len(row) != wanted.numbers:
+        return [Problem("wrong_count", "error", where, _count_message(len(row), wanted))], None
     if not np.isfinite(row).all():
         return [Problem("not_finite", "error", where, f"number {_first(~np.isfinite(row))} is nan or infinite")], None
+    if wanted.values == 2:
+        pairs = row[HEADER:].reshape(-1, 2)
+        flags = np.where((pairs != 0).any(axis=1), VISIBLE, HIDDEN)[:, None]
+        row = np.concatenate([row[:HEADER], np.concatenate([pairs, flags], axis=1).ravel()])
     points = row[HEADER:].reshape(-1, 3)
     problems = []
     bad = ~np.isin(points[:, 2], (0, 1, 2))
     if bad.any():
         joint = _first(bad) - 1
-        message = f"the flag of {skeleton.keypoints[joint]} is {points[joint, 2]:g}; allowed: 0, 1, 2"
+        message = f"the flag of {wanted.names[joint]} is {points[joint, 2]:g}; allowed: 0, 1, 2"
         return [Problem("bad_flag", "error", where, message)], None
     labelled = points[:, 2] > 0
     outside = labelled & ((points[:, :2] < 0) | (points[:, :2] > 1)).any(axis=1)
@@ -170,7 +231,7 @@ def _parse_line(line: str, skeleton: Skeleton, where: str) -> tuple[list[Problem
         joint = _first(outside) - 1
         x, y = points[joint, :2]
         far = bool((np.abs(points[outside, :2] - 0.5) > 0.5 + FAR_OUTSIDE).any())
-        text = f"{skeleton.keypoints[joint]} is at ({x:g}, {y:g}), outside 0..1"
+        text = f"{wanted.names[joint]} is at ({x:g}, {y:g}), outside 0..1"
         if far:
             text += "; coordinates are shares of the image, not pixels"
         problems.append(Problem("outside_image", "error" if far else "warning", where, text))
@@ -196,15 +257,15 @@ def _mend_box(row: np.ndarray, labelled: np.ndarray, where: str) -> Problem:
     return Problem("empty_box", "warning", where, message)
 
 
-def _count_message(count: int, skeleton: Skeleton) -> str:
-    wanted = f"the skeleton {skeleton.name} wants {HEADER + 3 * skeleton.count} = 5+3*{skeleton.count}"
+def _count_message(count: int, wanted: Line) -> str:
+    text = f"{wanted.owner} wants {wanted.numbers} = 5+{wanted.values}*{len(wanted.names)}"
     if count == HEADER:
-        return f"5 numbers: a box without keypoints; {wanted}"
-    if count > HEADER and (count - HEADER) % 3 == 0:
-        return f"{count} numbers = 5+3*{(count - HEADER) // 3}; {wanted}"
-    if count > HEADER and (count - HEADER) % 2 == 0:
-        return f"{count} numbers = 5+2*{(count - HEADER) // 2}: keypoints without flags?; {wanted}"
-    return f"{count} numbers; {wanted}"
+        return f"5 numbers: a box without keypoints; {text}"
+    if count > HEADER and (count - HEADER) % wanted.values == 0:
+        return f"{count} numbers = 5+{wanted.values}*{(count - HEADER) // wanted.values}; {text}"
+    if wanted.values == 3 and count > HEADER and (count - HEADER) % 2 == 0:
+        return f"{count} numbers = 5+2*{(count - HEADER) // 2}: keypoints without flags?; {text}"
+    return f"{count} numbers; {text}"
 
 
 def _is_number(word: str) -> bool:
@@ -244,6 +305,7 @@ def write_yolo(
     *,
     flags: Literal["keep", "st"] = "keep",
     link: bool = False,
+    names: Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write images and labels of `samples` into the flat `folder`; returns how many images were written anew.
@@ -256,6 +318,7 @@ def write_yolo(
         folder: made where it is missing.
         flags: `keep` writes visibility 0, 1, 2; `st` 0 and 1, as ST's converter does.
         link: hard-link the images where the file system can.
+        names: what to call each image; None: as it is called.
         progress: called with the number of samples done.
 
     Raises:
@@ -265,17 +328,39 @@ def write_yolo(
     taken: dict[str, Path] = {}
     written = 0
     for count, sample in enumerate(samples, start=1):
+        name = sample.image.name if names is None else names[count - 1]
         if sample.keypoints.shape[1:] != (skeleton.count, 3):
             raise ValueError(f"{sample.image}: keypoints {sample.keypoints.shape}; wanted [N, {skeleton.count}, 3]")
-        stem = sample.image.stem
+        stem = Path(name).stem
         if stem in taken:
             raise UserError(f"{folder / stem}.txt: two images want it, {taken[stem]} and {sample.image}")
         taken[stem] = sample.image
         try:
-            written += place_image(sample.image, folder / sample.image.name, link=link)
+            written += place_image(sample.image, folder / name, link=link)
             write_whole(folder / f"{stem}.txt", label_text(sample, flags=flags), sync=False)
         except OSError as error:
             raise UserError(f"{folder / stem}: cannot be written: {error.strerror or error}") from error
         if progress:
             progress(count)
     return written
+
+
+def is_yolo(images: Path, annotations: Path | None = None) -> bool:
+    """Whether a folder of labels is named, or an image of the folder has a label file of its stem."""
+    if annotations is not None:
+        return annotations.is_dir()
+    if not images.is_dir():
+        return False
+    stems = label_stems(label_folder(images))
+    return bool(stems) and any(
+        path.stem in stems for path in images.iterdir() if path.name.lower().endswith(EXTENSIONS)
+    )
+
+
+FORMAT = Format(
+    name="yolo",
+    reader=read_yolo,
+    place="the folder of images",
+    annotations="the folder of label files; absent: beside the images, or `labels/...` for `images/...`",
+    detect=is_yolo,
+)

@@ -11,7 +11,7 @@ from stm32pose.boards.board import Board
 from stm32pose.config.target_sections import Deployment, Tools
 from stm32pose.deployment.generate import Request
 from stm32pose.deployment.job import Job
-from stm32pose.deployment.mcu_header import DECODERS, model_header
+from stm32pose.deployment.mcu_header import DECODERS, IN_C, model_header
 from stm32pose.deployment.model import Deployable
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.programs import need_program
@@ -38,7 +38,10 @@ def deploy_mcu(job: Job) -> None:
         UserError: a program fails.
     """
     if job.model.kind not in DECODERS:
-        raise ConfigError(f"model.model_type: {job.model.codec.get('model_type')} has no decoder in C")
+        raise ConfigError(
+            f"model.model_type: got {job.model.codec.get('model_type')}, which has no decoder in C yet; available: "
+            f"{', '.join(IN_C)}"
+        )
     project = job.project
     if project is not None and not project.is_dir():  # a dry run
         job.note(f"deployment.c_project_path: {project} does not exist; without deployment.dry_run this would stop")

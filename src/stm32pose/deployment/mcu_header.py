@@ -179,6 +179,8 @@ def _head(model: Deployable) -> Iterator[str]:
 
 DECODERS = {"heatmaps": _heatmaps, "keypoints": _keypoints, "yolo": _yolo, "hand": _hand, "head": _head}
 """Kind of a codec -> what its decoder in C has to know."""
+IN_C = ("heatmaps_spe", "spe", "yolo_mpe", "hand_spe", "head_spe")
+"""Model types with a decoder in C, for messages."""
 
 
 def _format(dtype: str, model: Deployable) -> str:

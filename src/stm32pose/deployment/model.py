@@ -12,7 +12,7 @@ from stm32pose.inference.runner import Layout
 from stm32pose.inference.tensors import TensorInfo
 from stm32pose.skeletons.skeleton import Skeleton
 
-Kind = Literal["heatmaps", "keypoints", "yolo", "hand", "head"]
+Kind = Literal["heatmaps", "keypoints", "simcc", "movenet", "yolo", "hand", "head"]
 
 CONFIDENCE = 0.25
 NMS = 0.7
@@ -50,7 +50,7 @@ class Deployable:
 
     @property
     def kind(self) -> str:
-        """heatmaps, keypoints, yolo, hand or head: which decoder the board needs."""
+        """heatmaps, keypoints, simcc, movenet, yolo, hand or head: which decoder the board needs."""
         return str(self.codec["kind"])
 
     @property

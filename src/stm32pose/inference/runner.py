@@ -109,7 +109,7 @@ class Runner(ABC):
             self._table = input_table(io.input, rescaling, path)
         except ConfigError as error:
             # A file of another kind is the likelier mistake, and only its outputs tell.
-            kind, _ = recognise([output.shape for output in self.outputs])
+            kind, _ = recognise([output.shape for output in self.outputs], input_shape=self.input_shape)
             raise ConfigError(f"{error}; by its outputs it is of model_type: {kind}" if kind else str(error)) from error
 
     def predict(self, images: np.ndarray) -> list[np.ndarray]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stm32pose.skeletons.skeleton import Skeleton
 
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
+PCKH_THRESHOLDS = (0.5, 0.1)
 SIZES = (("small (< 5 % of the image)", 0.05), ("medium (5 to 20 %)", 0.2), ("large (> 20 %)", np.inf))
 
 
@@ -30,6 +31,7 @@ class _Pairs:
     truth: np.ndarray  # float64 [P, K, 3]
     boxes: np.ndarray  # float64 [P, 4]
     areas: np.ndarray  # float64 [P], effective
+    heads: np.ndarray | None  # float64 [P], sizes that the labels give; None where they give none
 
     @property
     def count(self) -> int:
@@ -61,9 +63,10 @@ def evaluate_poses(
             twenty guesses is no figure of what a user sees.
 
     Returns:
-        JSON-able: "metrics" (fractions 0..1, epe_px in pixels; None where nothing is labelled; pckh@0.5 only with a
-        head), "per_keypoint", "by_size", "per_image" (in the order of the samples; oks None where not labelled),
-        "precision_recall" (`_curves`) and "counts" of images, instances, keypoints and poses that went in.
+        JSON-able: "metrics" (fractions 0..1, epe_px in pixels; None where nothing is labelled; pckh@ only with a
+        head), "per_keypoint", "pckh" (`_pckh`; only with a head), "by_size", "per_image" (in the order of the samples;
+        oks None where not labelled), "precision_recall" (`_curves`) and "counts" of images, instances, keypoints and
+        poses that went in.
 
     Raises:
         UserError: no samples, or predictions that do not fit to them.
@@ -80,9 +83,12 @@ def evaluate_poses(
     metrics = {"mean_oks": _number(instance_oks), "mean_oks_st": _mean_oks_st(samples, sure, skeleton)}
     metrics |= coco.metrics
     metrics |= {f"pck@{threshold}": _number(hit) for threshold, hit in hits.items()}
-    if skeleton.head_segment is not None:
-        head = pck.segment_reference(pairs.truth, skeleton.head_segment, skeleton.head_factor)
-        metrics["pckh@0.5"] = _number(pck.correct(lengths, head, 0.5))
+    heads = None
+    if skeleton.head_segment is not None or pairs.heads is not None:
+        reference = pck.head_reference(pairs.truth, pairs.heads, skeleton.head_segment, skeleton.head_factor)
+        heads = {threshold: pck.correct(lengths, reference, threshold) for threshold in PCKH_THRESHOLDS}
+        counted = pck.counted_joints(skeleton.keypoints)
+        metrics |= {f"pckh@{threshold}": _number(hit[:, counted]) for threshold, hit in heads.items()}
     metrics["epe_px"] = _number(_finite(lengths))
     return {
         "metrics": metrics,
@@ -94,8 +100,10 @@ def evaluate_poses(
                 "pck@0.2": _number(hits[0.2][:, joint]),
                 "epe_px": _number(_finite(lengths[:, joint])),
             }
+            | ({"pckh@0.5": _number(heads[0.5][:, joint])} if heads else {})
             for joint, name in enumerate(skeleton.keypoints)
         ],
+        **({"pckh": _pckh(pairs, heads, skeleton)} if heads else {}),
         "by_size": _by_size(samples, pairs, instance_oks, hits[0.2]),
         "per_image": _per_image(samples, pairs, instance_oks),
         "precision_recall": _curves(coco.precision),
@@ -113,14 +121,23 @@ def quick_metrics(
     samples: Sequence[Sample], predictions: Sequence[np.ndarray], skeleton: Skeleton
 ) -> dict[str, float | None]:
     """mean_oks, pck@0.2 and epe_px of `evaluate_poses`, fast enough for every epoch; same arguments and errors."""
+    return quick_joint_metrics(samples, predictions, skeleton)[0]
+
+
+def quick_joint_metrics(
+    samples: Sequence[Sample], predictions: Sequence[np.ndarray], skeleton: Skeleton
+) -> tuple[dict[str, float | None], np.ndarray]:
+    """`quick_metrics`, and the OKS of each joint, float64 [K] in 0..1, NaN where it is labelled nowhere."""
     _check(samples, predictions, skeleton)
     pairs = _pair(samples, predictions, skeleton)
     lengths = pck.distances(pairs.pred, pairs.truth)
-    return {
-        "mean_oks": _number(oks(pairs.pred, pairs.truth, pairs.areas, skeleton.sigmas)),
+    similarity = keypoint_similarity(pairs.pred, pairs.truth, pairs.areas, skeleton.sigmas)
+    figures = {
+        "mean_oks": _number(mean_of_labelled(similarity)),
         "pck@0.2": _number(pck.correct(lengths, pck.box_reference(pairs.boxes), 0.2)),
         "epe_px": _number(_finite(lengths)),
     }
+    return figures, mean_of_labelled(similarity, axis=0)
 
 
 def _check(
@@ -167,8 +184,14 @@ def _pair(
     areas = effective_areas(np.concatenate([sample.areas for sample in samples]), boxes)
     crowd = np.concatenate([sample.crowd for sample in samples]).astype(bool)
     judged = (truth[..., 2] > 0).any(axis=1) & ~crowd
+    heads = _head_sizes(samples)
     pairs = _Pairs(
-        image[judged], np.full((judged.sum(), count, 3), np.nan), truth[judged], boxes[judged], areas[judged]
+        image[judged],
+        np.full((judged.sum(), count, 3), np.nan),
+        truth[judged],
+        boxes[judged],
+        areas[judged],
+        None if heads is None else heads[judged],
     )
     if not (several if several is not None else offered.max() > 1):
         return _pair_single(pairs, predictions, offered, skeleton.sigmas)
@@ -193,7 +216,44 @@ def _pair_single(pairs: _Pairs, predictions: Sequence[np.ndarray], offered: np.n
     scores = oks(pairs.pred, pairs.truth, pairs.areas, sigmas)
     order = np.lexsort((-scores, pairs.image))
     best = order[np.unique(pairs.image[order], return_index=True)[1]]
-    return _Pairs(pairs.image[best], pairs.pred[best], pairs.truth[best], pairs.boxes[best], pairs.areas[best])
+    heads = None if pairs.heads is None else pairs.heads[best]
+    return _Pairs(pairs.image[best], pairs.pred[best], pairs.truth[best], pairs.boxes[best], pairs.areas[best], heads)
+
+
+def _head_sizes(samples: Sequence[Sample]) -> np.ndarray | None:
+    """float64 [all instances], 0 where unknown; None where no label has any."""
+    if all(sample.head_sizes is None for sample in samples):
+        return None
+    return np.concatenate(
+        [np.zeros(sample.instances) if sample.head_sizes is None else sample.head_sizes for sample in samples]
+    ).astype(np.float64)
+
+
+def _pckh(pairs: _Pairs, hits: dict[float, np.ndarray], skeleton: Skeleton) -> dict:
+    """PCKh as MPII reports it: {"unit": what it is measured in, "groups": [{"group", "pckh@0.5", "pckh@0.1"}]}.
+
+    A group is the mean of its two sides; the mean is over all labelled joints but pelvis and thorax.
+    """
+    rows = {
+        name: {f"pckh@{threshold}": _number(_joint_means(hit[:, joints])) for threshold, hit in hits.items()}
+        for name, joints in pck.joint_groups(skeleton.keypoints).items()
+    }
+    counted = pck.counted_joints(skeleton.keypoints)
+    rows["mean"] = {f"pckh@{threshold}": _number(hit[:, counted]) for threshold, hit in hits.items()}
+    boxed = 0 if pairs.heads is None else int((pairs.heads > 0).sum())
+    first, second = (skeleton.keypoints[index] for index in skeleton.head_segment or (0, 0))
+    segment = f"{skeleton.head_factor:g} x the distance of {first} and {second}" if skeleton.head_segment else "nothing"
+    if boxed:
+        other = f"; {pairs.count - boxed} without one: {segment}" if boxed < pairs.count else ""
+        unit = f"the labelled head size{other}"
+    else:
+        unit = segment
+    return {"unit": unit, "groups": [{"group": name, **figures} for name, figures in rows.items()]}
+
+
+def _joint_means(hits: np.ndarray) -> np.ndarray:
+    """[P, k] -> [k], NaN where a joint is labelled nowhere."""
+    return mean_of_labelled(hits, axis=0)
 
 
 def _greedy(scores: np.ndarray) -> list[tuple[int, int]]:

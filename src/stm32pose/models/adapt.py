@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from stm32pose.codecs.movenet import output_order
+from stm32pose.codecs.select import recognise
 from stm32pose.errors import UserError
 
 if TYPE_CHECKING:
@@ -13,38 +15,70 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def adapt_keypoints(model: keras.Model, keypoints: int, *, where: str = "dataset.keypoints") -> keras.Model:
-    """A copy of heat-map network `model` with `keypoints` maps: a new last convolution, the other weights kept.
+WIDTHS = {"heatmaps_spe": (1,), "simcc_spe": (1,), "spe": (3,), "movenet_spe": (0, 1, 2, 2)}
+"""Filters a keypoint of the convolution behind each output, MoveNet's in the order of `codecs.movenet.ROLES`."""
 
-    What follows that convolution (batch normalisation, sigmoid, a softmax of any build) is made anew for the new width.
-    Returns `model` itself when it already has that many. Raises UserError for another kind of model.
+
+def adapt_keypoints(
+    model: keras.Model, keypoints: int, *, model_type: str = "", where: str = "dataset.keypoints"
+) -> keras.Model:
+    """A copy of `model` for `keypoints` keypoints: new last convolutions, the other weights kept.
+
+    What follows such a convolution (batch normalisation, sigmoid, a softmax of any build) is made anew for the new
+    width. SimCC's layer of bins is shared by all keypoints and stays. Returns `model` itself when it already has that
+    many.
+
+    Args:
+        model: gives heat maps, SimCC's bins, MoveNet's four maps or keypoints.
+        keypoints: how many it shall have.
+        model_type: what it gives, where shapes alone do not tell; "" to go by shapes.
+        where: the key named in messages.
+
+    Raises:
+        UserError: another kind of model, or one that cannot be rebuilt.
     """
     import keras
 
-    shapes = [tuple(output.shape) for output in model.outputs or ()]
-    if len(shapes) != 1 or len(shapes[0]) != 4:
-        raise UserError(f"{where}: {model.name} gives {shapes}, only heat maps (h, w, keypoints) can be adapted")
-    had = shapes[0][-1]
+    shapes = [tuple(output.shape[1:]) for output in model.outputs or ()]
+    kind, had = recognise(shapes, input_shape=model.inputs[0].shape[1:3], model_type=model_type)
+    if not kind and len(shapes) == 1 and len(shapes[0]) == 3:
+        kind, had = "heatmaps_spe", shapes[0][-1]  # maps too small to be recognised
+    if kind not in WIDTHS:
+        raise UserError(
+            f"{where}: {model.name} gives {shapes}, only heat maps (h, w, keypoints), SimCC, MoveNet's four maps and "
+            "keypoints can be adapted"
+        )
     if had == keypoints:
         return model
-    last = last_convolution(model, had)
-    if last is None:
-        raise UserError(
-            f"{where}: {model.name} gives {had} maps and {keypoints} are wanted, but not one convolution makes them"
-        )
+    order = output_order(shapes, had, model.output_names) if kind == "movenet_spe" else (0,)
+    changed: dict[int, dict[str, Any]] = {}
+    for index, width in zip(order or (), WIDTHS[kind], strict=True):
+        if not width:
+            continue
+        through = shapes[0][-1] if kind == "simcc_spe" else 0
+        last, between = last_convolution(model.outputs[index], width * had, through=through)
+        if last is None:
+            raise UserError(
+                f"{where}: {model.name} gives {had} keypoints and {keypoints} are wanted, but not one convolution "
+                f"makes output {index} of {list(shapes[index])}"
+            )
+        changed[id(last)] = {"filters": width * keypoints}
+        for layer in between:
+            if isinstance(layer, keras.layers.Reshape):
+                place = 0 if kind == "simcc_spe" else -2
+                changed[id(layer)] = {"target_shape": replaced(layer.target_shape, place, had, keypoints)}
 
     def rebuild(layer: Any) -> Any:
-        config = layer.get_config()
-        if layer is last:
-            config["filters"] = keypoints
-        return type(layer).from_config(config)
+        return type(layer).from_config(layer.get_config() | changed.get(id(layer), {}))
 
     try:
         adapted = keras.models.clone_model(model, clone_function=rebuild)
     except (ValueError, TypeError) as error:
         raise UserError(f"{where}: {model.name} cannot be rebuilt for {keypoints} keypoints: {error}") from error
-    got = tuple(adapted.outputs[0].shape)
-    if got[-1] != keypoints:
+    got = [tuple(output.shape[1:]) for output in adapted.outputs]
+    if recognise(got, keypoints, input_shape=model.inputs[0].shape[1:3], model_type=kind) != (kind, keypoints) and not (
+        kind == "heatmaps_spe" and got[0][-1] == keypoints
+    ):
         raise UserError(f"{where}: {model.name} cannot be rebuilt for {keypoints} keypoints, it gives {got}")
     kept, new = 0, []
     for old, layer in zip(model.layers, adapted.layers, strict=True):
@@ -55,7 +89,7 @@ def adapt_keypoints(model: keras.Model, keypoints: int, *, where: str = "dataset
         else:
             new.append(layer.name)
     log.warning(
-        "%s: %s gave %d maps, now %d; %d tensors kept, new and untrained: %s",
+        "%s: %s gave %d keypoints, now %d; %d tensors kept, new and untrained: %s",
         where,
         model.name,
         had,
@@ -66,20 +100,36 @@ def adapt_keypoints(model: keras.Model, keypoints: int, *, where: str = "dataset
     return adapted
 
 
-def last_convolution(model: keras.Model, filters: int) -> Any:
-    """The one convolution of `filters` filters that the output comes from, other layers with kernels aside; or None."""
+def last_convolution(output: Any, filters: int, *, through: int = 0) -> tuple[Any, list[Any]]:
+    """The one convolution of `filters` filters that `output` comes from, or None, and the layers after it.
+
+    Args:
+        output: a tensor of the model.
+        filters: of the convolution wanted; another one ends the search.
+        through: filters of a convolution that is walked through, 0 for none.
+    """
     from keras import layers
 
-    frontier, seen = [model.outputs[0]._keras_history.operation], set()
+    frontier, seen = [output._keras_history.operation], {}
     found = []
     while frontier:
         operation = frontier.pop()
         if id(operation) in seen:
             continue
-        seen.add(id(operation))
-        if isinstance(operation, layers.Conv2D):
+        seen[id(operation)] = operation
+        if isinstance(operation, layers.Conv2D) and (not through or operation.filters != through):
             found.append(operation)
             continue
         for node in operation._inbound_nodes:
             frontier += [tensor._keras_history.operation for tensor in node.input_tensors]
-    return found[0] if len(found) == 1 and found[0].filters == filters else None
+    if len(found) != 1 or found[0].filters != filters:
+        return None, []
+    return found[0], [operation for operation in seen.values() if operation is not found[0]]
+
+
+def replaced(shape: tuple[int, ...], place: int, had: int, keypoints: int) -> tuple[int, ...]:
+    """`shape` with `keypoints` at `place` where it says `had` there."""
+    values = list(shape)
+    if values[place] == had:
+        values[place] = keypoints
+    return tuple(values)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stm32pose.errors import ConfigError, did_you_mean
+from stm32pose.models.backbones.mobilenet_v2 import mobilenet_v2, taps
 from stm32pose.models.layers import activate, quiet_start
-from stm32pose.models.mobilenet_v2 import mobilenet_v2, taps
 
 if TYPE_CHECKING:
     import keras

@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from stm32pose.errors import ConfigError, UserError, did_you_mean, one_line
+from stm32pose.errors import UserError, one_line
+from stm32pose.own_code import load_own_function
 
 if TYPE_CHECKING:
     import keras
 
-log = logging.getLogger(__name__)
-
-
-def is_own_builder(name: str) -> bool:
-    """Whether `name` reads FILE.py:FUNCTION (or FILE.py, its function forgotten)."""
-    return name.rpartition(":")[0].endswith(".py") or name.endswith(".py")
+Shapes = list[tuple[int, ...]]
 
 
 def load_builder(name: str, *, where: str = "model.model_name") -> Callable[..., keras.Model]:
-    """The function of `FILE.py:FUNCTION`. The file is executed, which is logged as a warning.
-
-    Raises ConfigError when the file or the function is missing, UserError when the file fails while it is executed.
-    """
-    file, _, function = name.rpartition(":")
-    if not file.endswith(".py"):
-        raise ConfigError(f"{where}: got '{name}', the function is missing: write {name}:FUNCTION")
-    path = Path(file).expanduser()
-    if not path.is_file():
-        raise ConfigError(f"{where}: no file '{file}'")
-    spec = importlib.util.spec_from_file_location(f"stm32pose_own_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{where}: '{file}' is not a Python file")
-    log.warning("%s: running %s, code of yours that is trusted", where, path.resolve())
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's code raises
-        raise UserError(f"{where}: '{file}' fails when it is run: {one_line(error)}") from error
-    builder = getattr(module, function, None)
-    if not callable(builder):
-        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise ConfigError(
-            f"{where}: '{file}' has no function '{function}', it has {', '.join(functions) or 'none'}"
-            f"{did_you_mean(function, functions)}"
-        )
-    return cast("Callable[..., keras.Model]", builder)
+    """The function of `FILE.py:FUNCTION`; see `own_code.load_own_function`."""
+    return cast("Callable[..., keras.Model]", load_own_function(name, where=where))
 
 
 def run_builder(
@@ -57,12 +25,13 @@ def run_builder(
     input_shape: tuple[int, int, int],
     keypoints: int,
     options: dict[str, object],
+    model_type: str = "heatmaps_spe",
     *,
     where: str = "model.model_name",
 ) -> keras.Model:
-    """`builder(input_shape, keypoints, **options)`, checked: a keras.Model from `input_shape` to [B, h, w, keypoints].
+    """`builder(input_shape, keypoints, **options)`, checked: a keras.Model to `model_type`'s outputs.
 
-    Any stride is allowed. Raises UserError.
+    Maps may have any stride; OUTPUTS tells the shapes. Raises UserError.
     """
     import keras
 
@@ -72,14 +41,50 @@ def run_builder(
         raise UserError(f"{where}: {name}({input_shape}, {keypoints}) fails: {one_line(error)}") from error
     if not isinstance(network, keras.Model):
         raise UserError(f"{where}: {name} returned {type(network).__name__}, it must return a keras.Model")
-    if not network.built or len(network.inputs) != 1 or len(network.outputs) != 1:
-        raise UserError(f"{where}: {name} must return a functional model with one input and one output")
+    if not network.built or len(network.inputs) != 1 or not network.outputs:
+        raise UserError(f"{where}: {name} must return a functional model with one input")
     got = tuple(network.input_shape[1:])
     if got != tuple(input_shape):
         raise UserError(f"{where}: {name} returned a model with input {got}, model.input_shape is {tuple(input_shape)}")
-    output = tuple(network.output_shape[1:])
-    if len(output) != 3 or None in output or output[-1] != keypoints:
-        raise UserError(
-            f"{where}: {name} returned a model with output {output}, it must be (h, w, {keypoints}): a map a keypoint"
-        )
+    outputs = [tuple(output.shape[1:]) for output in network.outputs]
+    if model_type in OUTPUTS:
+        fits, text = OUTPUTS[model_type]
+        if any(None in output for output in outputs) or not fits(outputs, keypoints, got):
+            wanted = text.format(k=keypoints, two=2 * keypoints, sides=got[0] + got[1])
+            listed = " and ".join(map(str, outputs))
+            raise UserError(f"{where}: {name} returned a model with output {listed}, it must be {wanted}")
     return network
+
+
+def _maps(outputs: Shapes, keypoints: int, _input: tuple[int, ...]) -> bool:
+    return len(outputs) == 1 and len(outputs[0]) == 3 and outputs[0][-1] == keypoints
+
+
+def _bins(outputs: Shapes, keypoints: int, image: tuple[int, ...]) -> bool:
+    if len(outputs) != 1 or len(outputs[0]) != 2 or outputs[0][0] != keypoints:
+        return False
+    bins = outputs[0][1]
+    return bins > 0 and bins % (image[0] + image[1]) == 0
+
+
+def _coordinates(outputs: Shapes, keypoints: int, _input: tuple[int, ...]) -> bool:
+    return len(outputs) == 1 and outputs[0] in ((1, keypoints, 3), (1, 1, keypoints, 3))
+
+
+def _movenet(outputs: Shapes, keypoints: int, _input: tuple[int, ...]) -> bool:
+    widths = (1, keypoints, 2 * keypoints, 2 * keypoints)
+    return len(outputs) == 4 and all(
+        len(shape) == 3 and shape == (*outputs[0][:2], width) for shape, width in zip(outputs, widths, strict=True)
+    )
+
+
+OUTPUTS: dict[str, tuple[Callable[[Shapes, int, tuple[int, ...]], bool], str]] = {
+    "heatmaps_spe": (_maps, "(h, w, {k}): a map a keypoint"),
+    "simcc_spe": (_bins, "({k}, n) with n a multiple of {sides}: bins across and down a keypoint"),
+    "spe": (_coordinates, "(1, 1, {k}, 3) or (1, {k}, 3): y, x and score a keypoint"),
+    "movenet_spe": (_movenet, "(h, w, 1), (h, w, {k}), (h, w, {two}) and (h, w, {two}), in this order"),
+}
+"""Model type -> whether outputs (without the batch axis), K and (H, W, channels) go together; and what would, in words.
+
+Other types are left to their codec.
+"""

@@ -7,16 +7,17 @@ is compared. Nothing is loaded silently: the log says how many tensors of how ma
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stm32pose.errors import ConfigError, UserError, first_line
-from stm32pose.models.load import H5_SUFFIXES, READING_ERRORS, fetch, is_url, load_model
-from stm32pose.models.mobilenet_v2 import LAST_LAYER
+from stm32pose.models.backbones import features
+from stm32pose.models.backbones.mobilenet_v2 import LAST_LAYER
+from stm32pose.models.imagenet import IMAGENET, imagenet_weights
+from stm32pose.models.load import H5_SUFFIXES, READING_ERRORS, is_url, load_model
 
 if TYPE_CHECKING:
     import keras
@@ -24,35 +25,62 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Tensors = list[np.ndarray]
-IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-IMAGENET_SIDES = (96, 128, 160, 192, 224)
-IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2"
 
 
-def load_pretrained(model: keras.Model, source: str, *, alpha: float = 1.0, where: str = "model.pretrained") -> int:
+def load_pretrained(
+    model: keras.Model,
+    source: str,
+    *,
+    alpha: float = 1.0,
+    backbone: str | None = None,
+    where: str = "model.pretrained",
+) -> int:
     """Loads `source` into `model` in place and returns the number of tensors loaded.
 
     `source` is `imagenet` (weights of Keras Applications for width `alpha`, downloaded once into Keras' cache) or a
-    local .h5 or .keras file: a classifier or a pose model with the same backbone. One input channel takes the sum of
-    the colour kernels, which sees a grey image as the original sees it in colour. Raises ConfigError or UserError, the
-    latter also when no tensor fits.
+    local .h5 or .keras file: a classifier or a pose model with the same backbone. `backbone` is the key of BACKBONES
+    that a network of the family was built with; for other networks MobileNetV2's layers, or all, are the backbone. One
+    input channel takes the sum of the colour kernels, which sees a grey image as the original sees it in colour.
+    Raises ConfigError or UserError, the latter also when no tensor fits.
     """
     imagenet = source.lower() == "imagenet"
     if not imagenet and is_url(source):
         raise ConfigError(
             f"{where}: got {source}, allowed are 'imagenet' and a local .h5 or .keras file; download it first"
         )
-    file = imagenet_weights(model, alpha, where) if imagenet else Path(source)
-    return transfer(model, read_weights(file, where), "ImageNet" if imagenet else str(source), where)
+    names = backbone_layers(model, backbone, alpha)
+    if imagenet:
+        known = backbone or ("mobilenet_v2" if LAST_LAYER in names else None)
+        file = imagenet_weights(known, alpha, model.input_shape[1:3], where)
+        loaded = transfer(model, read_weights(file, where), "ImageNet", where, names)
+        log.info("ImageNet weights of %s expect: %s", known, IMAGENET[str(known)].pixels)
+        return loaded
+    return transfer(model, read_weights(Path(source), where), source, where, names)
 
 
-def transfer(model: keras.Model, saved: list[tuple[str, Tensors]], source: str, where: str = "model.pretrained") -> int:
-    """Copies the `saved` layers into `model`, its backbone, then its head if that fits; returns the tensors loaded."""
-    layers = [layer for layer in model.layers if layer.weights]
+def backbone_layers(model: keras.Model, backbone: str | None, alpha: float) -> set[str]:
+    """Names of the layers of `model` that are its backbone; all where nothing tells them apart."""
+    import keras
+
     names = [layer.name for layer in model.layers]
-    last = names.index(LAST_LAYER) if LAST_LAYER in names else len(names)
-    backbone = [layer for layer in layers if names.index(layer.name) <= last]
-    head = layers[len(backbone) :]
+    if backbone is None:
+        return set(names[: names.index(LAST_LAYER) + 1] if LAST_LAYER in names else names)
+    image, found = features(backbone, model.input_shape[1:], alpha)
+    return {layer.name for layer in keras.Model(image, list(found.values())).layers} & set(names)
+
+
+def transfer(
+    model: keras.Model,
+    saved: list[tuple[str, Tensors]],
+    source: str,
+    where: str = "model.pretrained",
+    names: Collection[str] = (),
+) -> int:
+    """Copies the `saved` layers into `model`: the backbone `names`, then the head if that fits; returns the tensors."""
+    layers = [layer for layer in model.layers if layer.weights]
+    backbone = [layer for layer in layers if layer.name in names]
+    head = [layer for layer in layers if layer.name not in names]
+    saved = without_biases(backbone, saved)
     pairs, rest = match(backbone, saved)
     loaded, total = copy(pairs), sum(len(layer.weights) for layer in backbone)
     if not loaded:
@@ -72,11 +100,34 @@ def transfer(model: keras.Model, saved: list[tuple[str, Tensors]], source: str, 
     elif head:
         head_pairs, _ = match(head, rest)
         # A head of another network agrees in a tensor or two by chance: only (almost) the whole head is taken.
-        if len(head_pairs) >= len(head) - 2:
+        if len(head_pairs) >= len(head) - 2 and len(rest) == len(head):
             copied = copy(head_pairs)
             log.info("%d of %d head tensors from %s", copied, sum(len(layer.weights) for layer in head), source)
             loaded += copied
     return loaded
+
+
+def without_biases(layers: list[Any], saved: list[tuple[str, Tensors]]) -> list[tuple[str, Tensors]]:
+    """`saved` with the biases of convolutions that have none in `layers` moved into their batch normalisation.
+
+    A bias before a batch normalisation only shifts the mean that is taken off again: mean - bias is the same network.
+    Convolution and normalisation belong together by name, `X_conv` and `X_bn`, as in Keras Applications' ResNet.
+    """
+    bare = {layer.name for layer in layers if len(layer.weights) == 1}
+    biases = {
+        name.removesuffix("_conv"): tensors[1]
+        for name, tensors in saved
+        if name in bare and len(tensors) == 2 and tensors[1].ndim == 1
+    }
+    moved = []
+    for name, tensors in saved:
+        if name.removesuffix("_conv") in biases and name.endswith("_conv"):
+            tensors = tensors[:1]
+        elif name.removesuffix("_bn") in biases and name.endswith("_bn") and len(tensors) == 4:
+            gamma, beta, mean, variance = tensors
+            tensors = [gamma, beta, mean - biases[name.removesuffix("_bn")], variance]
+        moved.append((name, tensors))
+    return moved
 
 
 def match(
@@ -173,34 +224,3 @@ def attribute(group: Any, name: str) -> list[str]:
     while f"{name}{len(chunks)}" in group.attrs:
         chunks.append(group.attrs[f"{name}{len(chunks)}"])
     return [key.decode() if isinstance(key, bytes) else str(key) for chunk in chunks for key in chunk]
-
-
-def imagenet_weights(model: keras.Model, alpha: float, where: str) -> Path:
-    """The file of Keras Applications' ImageNet weights for `alpha`, the image side nearest to the model's.
-
-    Kept where Keras keeps it (KERAS_HOME or ~/.keras), so that a file already there needs no network.
-    """
-    if LAST_LAYER not in [layer.name for layer in model.layers]:
-        raise ConfigError(f"{where}: got 'imagenet', but {model.name} has no MobileNetV2 backbone; leave this key out")
-    if alpha not in IMAGENET_ALPHAS:
-        raise ConfigError(
-            f"{where}: got 'imagenet' with alpha {alpha}, there are weights for {', '.join(map(str, IMAGENET_ALPHAS))}"
-        )
-    longest = max(model.input_shape[1:3])
-    side = min(IMAGENET_SIDES, key=lambda known: (abs(known - longest), -known))
-    name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{side}_no_top.h5"
-    folder = keras_home() / "models"
-    if (folder / name).is_file():
-        return folder / name
-    try:
-        return fetch(f"{IMAGENET_URL}/{name}", folder, where=where)
-    except UserError as error:
-        raise UserError(
-            f"{error}; without a network put that file into {folder}, or set {where} to a local .h5 or .keras file "
-            "with a MobileNetV2 backbone"
-        ) from error
-
-
-def keras_home() -> Path:
-    """Keras' own folder: $KERAS_HOME or ~/.keras."""
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()

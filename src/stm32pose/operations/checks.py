@@ -9,6 +9,8 @@ from stm32pose.config.suffixes import ModelKind, model_kind
 from stm32pose.errors import ConfigError
 
 ON_N6 = ("heatmaps_spe", "yolo_mpe")
+HOST_ONLY = ("simcc_spe", "movenet_spe")
+"""Model types that are decoded in Python and not yet in C."""
 
 
 def check_steps(config: Config, *, here: bool = True) -> None:
@@ -66,13 +68,19 @@ def _benchmark(config: Config, here: bool) -> None:
 
 
 def _deploy(config: Config, here: bool) -> None:
-    from stm32pose.deployment.service import check_deployment
+    from stm32pose.deployment.mcu_header import IN_C
+    from stm32pose.deployment.service import board_of, check_deployment
 
     if config.deployment is not None:
         if config.deployment.hardware_setup.serie.upper() == "STM32N6" and config.model.model_type not in ON_N6:
             raise ConfigError(
                 f"model.model_type: got {config.model.model_type}; ST's application for the STM32N6 decodes "
                 f"{' and '.join(ON_N6)}"
+            )
+        if board_of(config.deployment.hardware_setup).kind == "mcu" and config.model.model_type in HOST_ONLY:
+            raise ConfigError(
+                f"model.model_type: got {config.model.model_type}, which has no decoder in C yet; available: "
+                f"{', '.join(IN_C)}"
             )
         check_deployment(config.deployment, config.tools, _deployed(config), paths=here, programs=here)
 

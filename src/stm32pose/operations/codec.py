@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stm32pose.codecs.yolo import CONFIDENCE
 from stm32pose.config.model_sections import Heatmap
 from stm32pose.config.schema import Config
+from stm32pose.errors import ConfigError
 
 if TYPE_CHECKING:
     import keras
@@ -116,7 +117,7 @@ def _codec(
     where: str,
 ) -> Codec:
     from stm32pose.codecs.select import codec_from_description, make_codec
-    from stm32pose.inference.sidecar import read_sidecar
+    from stm32pose.inference.sidecar import read_sidecar, sidecar_path
 
     configured, section = config.model.final_activation, config.postprocessing
     detection: dict[str, Any] = {
@@ -125,6 +126,12 @@ def _codec(
         "max_detections": section.max_detection_boxes,
     }
     described = (read_sidecar(path) or {}).get("codec") if path else None
+    told = described.get("model_type") if isinstance(described, dict) else None
+    if told and told != config.model.model_type:
+        raise ConfigError(
+            f"{where}: was made as {told}, as {sidecar_path(Path(path or '')).name} beside it says, the configuration "
+            f"says {config.model.model_type}; set model_type: {told}"
+        )
     if found and found != configured and not described:
         log.info("model.final_activation: the network ends in %s, not in %s: %s it is", found, configured, found)
     codec = make_codec(
@@ -139,4 +146,8 @@ def _codec(
         where=where,
         **detection,
     )
-    return codec_from_description(described, decode=section.decode, **detection) if described else codec
+    if not described:
+        return codec
+    return codec_from_description(
+        described, decode=section.decode, output_shapes=shapes, output_names=names, **detection
+    )

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH = 16
+RECORDED = ("metrics", "per_keypoint", "pckh", "by_size", "counts")
+"""Of the figures, what results.json keeps."""
 CANDIDATES = 0.001
 """Score from which a pose counts for AP where `postprocessing.confidence_thresh` is absent."""
 ST_PREFIX = {"float": "float", "int8": "quantized"}
@@ -171,7 +173,7 @@ def _log_as_st(subject: Subject, metrics: dict[str, float | None]) -> None:
 
 
 def _entry(subject: Subject, found: Measured, file: str, runner: Runner, set_name: str) -> dict[str, Any]:
-    kept = {name: found.results[name] for name in ("metrics", "per_keypoint", "by_size", "counts")}
+    kept = {name: found.results[name] for name in RECORDED if name in found.results}
     rescaling, images = subject.config.preprocessing.rescaling, len(found.poses)
     return {
         "label": subject.label,

@@ -15,6 +15,8 @@ from stm32pose.operations.artifacts import Artifacts
 from stm32pose.reporting.run import Run
 
 if TYPE_CHECKING:
+    from stm32pose.data.filter import Filtered
+    from stm32pose.data.sample import Sample
     from stm32pose.data.splits import Splits
     from stm32pose.skeletons.skeleton import Skeleton
 
@@ -82,6 +84,9 @@ def _with_data(config: Config, run: Run, artifacts: Artifacts, needs: set[str]) 
     for name, entry in run.results["dataset"]["sets"].items():
         people = f", {entry['instances']} instances" if entry["instances"] else ""
         log.info("%s: %d images%s (%s)", name, entry["images"], people, entry["source"])
+    for row in run.results["dataset"].get("sources", ()):
+        if row["source"].startswith("dataset.mix"):
+            log.info("training: %d images x %g of %s (%s)", row["images"], row["repeat"], row["path"], row["source"])
     return replace(artifacts, skeleton=skeleton, splits=splits)
 
 
@@ -90,12 +95,14 @@ def dataset_summary(config: Config, skeleton: Skeleton | None, splits: Splits) -
     sets = {}
     for name in ("training", "validation", "test", "quantization"):
         samples = getattr(splits, name)
+        mixed = ", dataset.mix" if name == "training" and splits.mixed else ""
         if samples:
             sets[name] = {
                 "images": len(samples),
                 "instances": int(sum(sample.instances for sample in samples)),
-                "source": splits.sources.get(name, ""),
+                "source": splits.sources.get(name, "") + mixed,
             }
+    sources = source_rows(config, splits)
     return {
         "name": config.dataset.dataset_name,
         "skeleton": skeleton.name if skeleton else None,
@@ -104,4 +111,39 @@ def dataset_summary(config: Config, skeleton: Skeleton | None, splits: Splits) -
         "sigmas_published": skeleton.sigmas_published if skeleton else None,
         "sets": sets,
         "seed": splits.seed,
+        **({"sources": sources} if sources else {}),
+    }
+
+
+def source_rows(config: Config, splits: Splits) -> list[dict[str, Any]]:
+    """A row each source of images, where several are mixed or people filtered: how many, how often, what is left out.
+
+    Empty where each set is its folder and no more.
+    """
+    if not (splits.mixed or splits.filters):
+        return []
+    rows = []
+    for name in ("training", "validation", "test"):
+        samples, source = getattr(splits.unmixed(), name), splits.sources.get(name, "")
+        if samples:
+            filtered = splits.filters.get(source)
+            rows.append(
+                _source(name, source, getattr(config.dataset, source.rpartition(".")[2], ""), samples, filtered)
+            )
+    for one in splits.mixed:
+        row = _source("training", one.where, one.path, one.used, one.filtered)
+        rows.append(row | {"repeat": one.repeat, "held_out": len(one.left_out)})
+    return rows
+
+
+def _source(set_name: str, key: str, path: str, samples: list[Sample], filtered: Filtered | None) -> dict[str, Any]:
+    return {
+        "set": set_name,
+        "source": key,
+        "path": path,
+        "images": len({sample.image for sample in samples}),
+        "instances": sum(int((~sample.crowd).sum()) for sample in samples),
+        "repeat": 1.0,
+        "held_out": 0,
+        "filtered": filtered.record() if filtered else None,
     }

@@ -197,7 +197,8 @@ def open_float(
 
         model = load_model(path)
         shape = input_shape(model)
-        found = recognise([tuple(output.shape[1:]) for output in model.outputs])[1]
+        outputs = [tuple(output.shape[1:]) for output in model.outputs]
+        found = recognise(outputs, input_shape=shape, model_type=config.model.model_type)[1]
         keypoints = skeleton.count if skeleton else found
         return model, shape, codec_of_model(config, model, keypoints, shape, path), keras_predict(model, rescaling)
     from types import SimpleNamespace
@@ -209,7 +210,7 @@ def open_float(
     if runner.quantized:
         raise ConfigError(already_quantized(path))
     shapes = [output.shape for output in runner.outputs]
-    named: Any = skeleton or SimpleNamespace(count=recognise(shapes)[1])
+    named: Any = skeleton or SimpleNamespace(count=recognise(shapes, input_shape=runner.input_shape)[1])
     return None, runner.input_shape, codec_of(config, runner, named), runner.predict
 
 

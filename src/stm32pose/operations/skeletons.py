@@ -42,7 +42,8 @@ def skeleton_of(config: Config, known: Skeleton | None, runner: Runner) -> Skele
         if shipped and list(shipped.keypoints) == names:
             return shipped
         return _names_alone(str(told.get("name") or "unnamed"), names)
-    model_type, count = recognise([tuple(output.shape) for output in runner.outputs])
+    shapes = [tuple(output.shape) for output in runner.outputs]
+    model_type, count = recognise(shapes, input_shape=runner.input_shape, model_type=config.model.model_type)
     if not count:
         raise ConfigError(
             f"dataset.skeleton: missing, and the outputs of {runner.path.name} do not tell the number of keypoints"

@@ -161,7 +161,7 @@ def _probe(config: Config, path: Path, where: str) -> tuple[str, Precision, Conf
 
     rescaling = (config.preprocessing.rescaling.scale, config.preprocessing.rescaling.offset)
     runner = load_runner(path, rescaling=rescaling)
-    kind, _ = recognise([output.shape for output in runner.outputs])
+    kind, _ = recognise([output.shape for output in runner.outputs], input_shape=runner.input_shape)
     if where == "evaluation.models" and kind and kind != config.model.model_type:
         log.info("evaluation.models: %s is evaluated as %s, by its outputs", path, kind)
         config = config.model_copy(update={"model": config.model.model_copy(update={"model_type": kind})})

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stm32pose.config.schema import Config
 from stm32pose.config.suffixes import model_kind
-from stm32pose.errors import ConfigError
+from stm32pose.errors import ConfigError, UserError
 from stm32pose.operations.artifacts import Artifacts, input_shape, needed
 from stm32pose.operations.codec import codec_of_model
 from stm32pose.operations.prepare import model_file
-from stm32pose.reporting import console
 from stm32pose.reporting.run import Run
 
 if TYPE_CHECKING:
     import keras
 
+    from stm32pose.reporting.training import TrainingRecord
     from stm32pose.skeletons.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
@@ -25,10 +26,12 @@ log = logging.getLogger(__name__)
 
 def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     """Train as `config.training` says; adds the best model to the artifacts."""
-    from stm32pose.reporting.figures import training_curves
-    from stm32pose.reporting.pictures import label_mosaics
+    from stm32pose.reporting.pictures import labelled_mosaic
+    from stm32pose.reporting.training import TrainingRecord
+    from stm32pose.reporting.training_table import training_table
     from stm32pose.training.fit import train
     from stm32pose.training.resume import load_resume
+    from stm32pose.training.runtime import set_precision
 
     section = needed(config.training, "training")
     skeleton, splits = artifacts.labelled()
@@ -39,8 +42,11 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     run.add(
         "model",
         {
-            "name": config.model.model_name or config.model.model_path or str(section.resume_training_from),
-            "alpha": config.model.alpha if config.model.model_name else None,
+            "name": config.model.model_name
+            or config.model.backbone
+            or config.model.model_path
+            or str(section.resume_training_from),
+            "alpha": config.model.alpha if config.model.model_name or config.model.backbone else None,
             "type": config.model.model_type,
             "input_shape": list(shape),
             "parameters": int(model.count_params()),
@@ -49,34 +55,51 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
             "pretrained": config.model.pretrained,
         },
     )
-    label_mosaics(config, splits.training, skeleton, run.figures, shape)
-    with console.training(section.epochs) as progress:
-        result = train(
-            config,
-            model=model,
-            codec=codec,
-            splits=splits,
-            skeleton=skeleton,
-            folder=run.saved_models,
-            logs=run.logs,
-            resume=resume,
-            on_epoch=lambda logs: run.tracker.metrics(logs, step=int(logs["epoch"])),
-            progress=progress,
-        )
-    run.add(
-        "training",
-        {
-            "epochs": len(result.history),
-            "best_epoch": result.best_epoch,
-            "seconds": round(result.seconds, 1),
-            "history": result.history,
-            "best": run.relative(result.best),
-            "last": run.relative(result.last),
-        },
+    if splits.training:
+        labelled_mosaic(splits.training, skeleton, run.figures / "labels.jpg")
+    record = TrainingRecord(run, skeleton.keypoints)
+    try:
+        with training_table(section.epochs) as table:
+            result = train(
+                config,
+                model=model,
+                codec=codec,
+                splits=splits,
+                skeleton=skeleton,
+                folder=run.saved_models,
+                logs=run.logs,
+                figures=run.figures,
+                resume=resume,
+                on_epoch=lambda logs: run.tracker.metrics(logs, step=int(logs["epoch"])),
+                progress=lambda event: _tell(event, table, record),
+            )
+    except BaseException:
+        _write_early(record)
+        raise
+    set_precision(False)  # what later steps build is float32
+    record.write(
+        best_epoch=result.best_epoch,
+        seconds=round(result.seconds, 1),
+        best=run.relative(result.best),
+        last=run.relative(result.last),
     )
     log.info("Training runtime : %d s", result.seconds)
-    training_curves(result.history, result.best_epoch, run.figures / "training.png")
+    for hint in record.hints:
+        log.warning("training.health: %s", hint)
     return artifacts.with_model(result.best)
+
+
+def _tell(event: dict[str, Any], *listeners: Callable[[dict[str, Any]], None]) -> None:
+    for listener in listeners:
+        listener(event)
+
+
+def _write_early(record: TrainingRecord) -> None:
+    """The curves of a training that was stopped. What fails here is logged: it must not hide why it was."""
+    try:
+        record.write()
+    except (UserError, OSError) as error:
+        log.warning("%s", error)
 
 
 def start_model(config: Config, run: Run, skeleton: Skeleton, resume) -> keras.Model:
@@ -100,6 +123,6 @@ def start_model(config: Config, run: Run, skeleton: Skeleton, resume) -> keras.M
                 skeleton.name,
                 skeleton.count,
             )
-            model = adapt_keypoints(model, skeleton.count)
+            model = adapt_keypoints(model, skeleton.count, model_type=config.model.model_type)
         return model
     return build_model(config.model, keypoints=skeleton.count)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -20,7 +19,6 @@ from stm32pose.reporting.redact import redact
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
-ProgressCallback = Callable[[dict[str, Any]], None]
 LOG_FILE = "stm32ai_main.log"
 
 
@@ -82,6 +80,20 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 
 @contextmanager
+def messages_above() -> Iterator[None]:
+    """While a line that redraws itself is shown, messages go to its console, which puts them above; not over it."""
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, RichHandler)]
+    kept = [handler.console for handler in handlers]
+    for handler in handlers:
+        handler.console = console
+    try:
+        yield
+    finally:
+        for handler, own in zip(handlers, kept, strict=True):
+            handler.console = own
+
+
+@contextmanager
 def counting(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar with the time left; yields a function that is told how many more are done."""
     if not live():
@@ -89,34 +101,9 @@ def counting(title: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda _count: None
         say(f"{title}: {total} in {time.perf_counter() - started:.1f} s")
         return
-    with _bars() as bars:
+    with messages_above(), _bars() as bars:
         task = bars.add_task(title, total=total, note="")
         yield lambda count: bars.advance(task, count)
-
-
-@contextmanager
-def training(epochs: int) -> Iterator[ProgressCallback]:
-    """Progress of training; yields a function for the events of `stm32pose.training.fit.train`."""
-    if not live():
-        yield lambda event: _epoch_line(event, epochs) if _due(event, epochs) else None
-        return
-    with _bars() as bars:
-        whole = bars.add_task("training", total=epochs, note="")
-        inner = bars.add_task("epoch 1", total=None, note="")
-
-        def show(event: dict[str, Any]) -> None:
-            if event["kind"] == "epoch_begin":
-                bars.update(whole, completed=event["epoch"] - 1, total=event.get("epochs", epochs))
-                bars.reset(inner, description=f"epoch {event['epoch']}", total=event.get("steps"), note="")
-            elif event["kind"] == "step":
-                speed = event.get("images_per_second")
-                bars.update(inner, completed=event["step"], note=f"{speed:.0f} images/s" if speed else "")
-            elif event["kind"] == "epoch_end":
-                bars.update(whole, completed=event["epoch"], note=_short(event.get("logs", {})))
-                if _due(event, epochs):
-                    _epoch_line(event, epochs)
-
-        yield show
 
 
 def _bars() -> Progress:
@@ -130,24 +117,3 @@ def _bars() -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console,
     )
-
-
-def _due(event: dict[str, Any], epochs: int) -> bool:
-    """Some twenty epochs of a training get a line; the log file has them all."""
-    return event["kind"] == "epoch_end" and (event["epoch"] % max(1, epochs // 20) == 0 or event["epoch"] == epochs)
-
-
-def _epoch_line(event: dict[str, Any], epochs: int) -> None:
-    left = event.get("eta_seconds")
-    speed = event.get("images_per_second")
-    parts = [f"epoch {event['epoch']:>3}/{event.get('epochs', epochs)}", _short(event.get("logs", {}))]
-    if speed:
-        parts.append(f"{speed:.0f} images/s")
-    if left is not None:
-        parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
-    say("  ".join(part for part in parts if part))
-
-
-def _short(logs: dict[str, float]) -> str:
-    shown = [(name, logs[name]) for name in ("loss", "val_loss", "val_oks", "val_pck") if logs.get(name) is not None]
-    return "  ".join(f"{name} {value:.4f}" for name, value in shown)

@@ -43,8 +43,9 @@ def training_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Pa
     with _figure(path, 11, 3.2, nrows=1, ncols=3) as (loss, accuracy, rate):
         _lines(loss, epochs, history, {"loss": ("training", FLOAT), "val_loss": ("validation", INT8)})
         loss.set(title="Loss", xlabel="epoch")
-        losses = [entry[name] for entry in history for name in ("loss", "val_loss") if (entry.get(name) or 0) > 0]
-        if losses and max(losses) > 20 * min(losses):
+        known = [entry.get(name) for entry in history for name in ("loss", "val_loss")]
+        losses = [value for value in known if value is not None and np.isfinite(value)]
+        if losses and 0 < 20 * min(losses) < max(losses):  # some losses go below 0, where no logarithm is
             loss.set_yscale("log")
         _lines(
             accuracy,
@@ -67,9 +68,86 @@ def training_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Pa
 
 def _lines(axis, epochs, history, names: dict[str, tuple[str, str]]) -> None:
     for name, (label, colour) in names.items():
-        points = [(e, h[name]) for e, h in zip(epochs, history, strict=True) if h.get(name) is not None]
+        points = [(e, h.get(name)) for e, h in zip(epochs, history, strict=True)]
+        points = [(epoch, value) for epoch, value in points if value is not None and np.isfinite(value)]
         if points:
             axis.plot(*zip(*points, strict=True), label=label, color=colour, marker="." if len(points) < 25 else "")
+
+
+def joint_curves(names: Sequence[str], joints: Sequence[dict[str, Any]], best_epoch: int, path: Path) -> Path:
+    """OKS of each joint over epochs, a row a joint, grey where it is labelled nowhere.
+
+    Args:
+        names: of the K joints.
+        joints: at least one: {"epoch": from 1, "oks": K values in 0..1 or None}, in order.
+        best_epoch: a line is drawn there, and its figures stand at the right.
+        path: of the PNG.
+    """
+    epochs = [row["epoch"] for row in joints]
+    values = np.array([row["oks"] for row in joints], np.float64).T
+    at = values[:, epochs.index(best_epoch) if best_epoch in epochs else -1]
+    named = len(names) <= MOST_NAMES
+    size = float(np.clip(260 / max(len(names), 1), 5.5, 9))
+    inches = 1.3 + max(1.6, (size + 3.2) / 72 * len(names) if named else 6.0)
+    with _figure(path, 9, inches, nrows=1, ncols=1) as axis:
+        colours = axis.imshow(
+            np.ma.masked_invalid(values),
+            aspect="auto",
+            interpolation="nearest",
+            cmap="viridis",
+            vmin=0,
+            vmax=1,
+            extent=(epochs[0] - 0.5, epochs[-1] + 0.5, len(names) - 0.5, -0.5),
+        )
+        axis.set_facecolor("#d5d8dc")
+        axis.grid(False)
+        axis.set(title="OKS of each joint over epochs", xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.axvline(best_epoch, color="white", linestyle=":", linewidth=1.4)
+        axis.figure.colorbar(colours, ax=axis, fraction=0.03, pad=0.02, label="OKS")
+        if named:
+            axis.set_yticks(range(len(names)), names, fontsize=size)
+            right = axis.secondary_yaxis("right")
+            right.spines["right"].set_visible(False)
+            texts = ["-" if np.isnan(value) else f"{value:.2f}" for value in at]
+            right.set_yticks(range(len(names)), texts, fontsize=size)
+            right.tick_params(length=0)
+            right.set_ylabel(f"epoch {best_epoch}, the best", fontsize=8)
+        else:
+            axis.set_ylabel("joint")
+    return path
+
+
+def health_chart(epochs: Sequence[dict[str, Any]], path: Path) -> Path:
+    """Gradient, step and dead channels of every layer, from the input to the output, early and late in a training.
+
+    Args:
+        epochs: at least one: {"epoch", "layers": rows of `stm32pose.training.health.LayerHealth`}, in order.
+        path: of the PNG.
+    """
+    chosen = [epochs[index] for index in sorted({0, len(epochs) // 2, len(epochs) - 1})]
+    shades = dict(zip((one["epoch"] for one in chosen), ("#b8c4d6", FLOAT, BAD)[-len(chosen) :], strict=True))
+    kept = [row["layer"] for row in epochs[-1]["layers"] if "Normalization" not in row["kind"]]
+    kept = kept or [row["layer"] for row in epochs[-1]["layers"]]
+    every = -(-len(kept) // 60)
+    panels = (("gradient", "gradient (norm)"), ("update", "change a step / weights"), ("silent", "dead channels"))
+    with _figure(path, 11, 7.6, nrows=3, ncols=1, sharex=True) as axes:
+        for axis, (figure, label) in zip(axes, panels, strict=True):
+            for one in chosen:
+                rows = {row["layer"]: row[figure] for row in one["layers"]}
+                line = [np.nan if rows.get(name) is None else rows[name] for name in kept]
+                colour = shades[one["epoch"]]
+                axis.plot(line, color=colour, marker=".", linewidth=1, label=f"epoch {one['epoch']}")
+            axis.set_ylabel(label, fontsize=9)
+            if figure == "silent":
+                axis.set_ylim(-0.02, 1.02)
+            elif any((row[figure] or 0) > 0 for one in chosen for row in one["layers"]):
+                axis.set_yscale("log")
+        axes[1].axhspan(1e-4, 1e-2, color=GOOD, alpha=0.08, linewidth=0)
+        axes[0].set_title("Health of the layers that learn, from the input to the output, on one batch")
+        axes[0].legend(fontsize=8, frameon=False)
+        axes[2].set_xticks(range(0, len(kept), every), kept[::every], rotation=90, fontsize=6)
+    return path
 
 
 def keypoint_chart(evaluations: Sequence[dict[str, Any]], path: Path) -> Path:

@@ -48,7 +48,12 @@ def augmented_mosaic(
     from stm32pose.data.pipeline import Pipeline
     from stm32pose.transforms.chain import build_chain
 
-    chain = build_chain(config.data_augmentation, input_shape=input_shape, rescaling=config.preprocessing.rescaling)
+    chain = build_chain(
+        config.data_augmentation,
+        input_shape=input_shape,
+        rescaling=config.preprocessing.rescaling,
+        skeleton=skeleton,
+    )
     pipeline = Pipeline(
         samples,
         input_shape=input_shape,
@@ -65,15 +70,6 @@ def augmented_mosaic(
         picture, factor = enlarged(image)
         drawn.append(draw_poses(picture, poses * [factor, factor, 1], skeleton))
     return write_image(path, mosaic(drawn, tile=(SIDE, SIDE)))
-
-
-def label_mosaics(
-    config: Config, samples: Sequence[Sample], skeleton: Skeleton, folder: Path, input_shape: tuple[int, int, int]
-) -> None:
-    """`labels.jpg` and `augmented.jpg`: what is about to be learnt, to look at before an hour is spent on it."""
-    if samples:
-        labelled_mosaic(samples, skeleton, folder / "labels.jpg")
-        augmented_mosaic(samples, skeleton, config, input_shape, folder / "augmented.jpg")
 
 
 def example_pictures(

@@ -14,6 +14,7 @@ from stm32pose.reporting.judged import chosen_row, how_measured, own_entries, ow
 from stm32pose.reporting.redact import redact
 from stm32pose.reporting.run import Run
 from stm32pose.reporting.summary import ACCURACY, accuracy, kib, milliseconds, percent
+from stm32pose.reporting.training import shown_epochs
 
 TEMPLATE = "report.html"
 MIME = {".png": "image/png", ".jpg": "image/jpeg"}
@@ -43,6 +44,9 @@ def write_report(run: Run) -> Path:
         milliseconds=milliseconds,
         config=yaml.safe_dump(run.config.model_dump(mode="json", exclude_defaults=True), sort_keys=False),
         pictures=pictures(run.folder / "figures"),
+        epochs_seen=[
+            (epoch, run.relative(path), embedded(path)) for epoch, path in shown_epochs(run.folder / "figures")
+        ],
     )
     return run.write_text("report.html", page)
 
@@ -53,7 +57,7 @@ def title(config: Config, results: Mapping[str, Any]) -> str:
     if project != type(config.general).model_fields["project_name"].default:
         return project
     address = config.model.model_path
-    model = config.model.model_name or (Path(address).name if address else None)
+    model = config.model.model_name or config.model.backbone or (Path(address).name if address else None)
     return f"{config.operation_mode} of {redact(model)}" if model else config.operation_mode
 
 
@@ -68,8 +72,13 @@ def pictures(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.glob("*")) if folder.is_dir() else []:
         if path.suffix in MIME:
-            found[path.stem] = f"data:{MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+            found[path.stem] = embedded(path)
     return found
+
+
+def embedded(path: Path) -> str:
+    """A picture as a data address."""
+    return f"data:{MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
 def verdict(results: dict[str, Any]) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def config_params(config: Config) -> dict[str, Any]:
             "batch_size": config.training.batch_size,
             "epochs": config.training.epochs,
             "optimizer": next(iter(config.training.optimizer)),
-            "sigma": config.training.heatmap.sigma,
+            "sigma": config.training.heatmap.sigma or "default",
         }
     if config.quantization and "quantize" in config.steps:
         params |= {"quantizer": config.quantization.quantizer, "granularity": config.quantization.granularity}

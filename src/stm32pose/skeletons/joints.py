@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stm32pose.errors import ConfigError, did_you_mean
 from stm32pose.skeletons.skeleton import Skeleton
 
 
@@ -49,6 +50,40 @@ class JointMap:
         return result.astype(np.float32)
 
 
+@dataclass(frozen=True)
+class KeypointMap:
+    """How a data set calls the keypoints of a skeleton, as its user says.
+
+    Attributes:
+        where: the key of the configuration, for messages.
+        names: our keypoint -> the file's name of it, its index there from 0, or None: never take it.
+    """
+
+    where: str
+    names: Mapping[str, str | int | None]
+
+
+def mapped_skeleton(skeleton: Skeleton, names: Mapping[str, str | int | None] | None, *, where: str) -> Skeleton:
+    """`skeleton`, whose keypoints a reader will look for as `names` says.
+
+    Raises:
+        ConfigError: `names` speaks of a keypoint that the skeleton has not, or of an index below 0.
+    """
+    if not names:
+        return skeleton
+    ours = {plain_name(name): name for name in skeleton.keypoints}
+    for name, theirs in names.items():
+        if plain_name(name) not in ours:
+            raise ConfigError(
+                f"{where}: got '{name}'; the skeleton {skeleton.name} has {', '.join(skeleton.keypoints)}"
+                f"{did_you_mean(name, skeleton.keypoints)}"
+            )
+        if isinstance(theirs, int) and theirs < 0:
+            raise ConfigError(f"{where}.{name}: got {theirs}; indices count from 0")
+    mapped = {ours[plain_name(name)]: theirs for name, theirs in names.items()}
+    return replace(skeleton, keypoint_map=KeypointMap(where, mapped))
+
+
 def plain_name(name: object) -> str:
     """A name as it is compared: `Left Shoulder`, `left-shoulder` and `leftShoulder` are all `left_shoulder`."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name).strip())
@@ -62,13 +97,19 @@ def map_joints(names: Sequence[str] | None, skeleton: Skeleton, count: int | Non
         names: the file's keypoint names; None where it gives none.
         skeleton: whose order is wanted.
         count: number of keypoints in the file, where it gives no names.
+
+    Raises:
+        ConfigError: the skeleton's `keypoint_map` speaks of a name or an index that the file has not.
     """
     given = [plain_name(name) for name in names or ()]
     position = {name: number for number, name in reversed(list(enumerate(given)))}
     columns = np.full(skeleton.count, -1, dtype=np.int64)
     derived: dict[int, tuple[tuple[int, ...], bool]] = {}
+    told = skeleton.keypoint_map
     for joint, name in enumerate(skeleton.keypoints):
-        if plain_name(name) in position:
+        if told and name in told.names:
+            columns[joint] = _told_column(told, name, names, position, count)
+        elif plain_name(name) in position:
             columns[joint] = position[plain_name(name)]
         elif name in skeleton.derive:
             sources = tuple(
@@ -77,7 +118,7 @@ def map_joints(names: Sequence[str] | None, skeleton: Skeleton, count: int | Non
             wants_all = name in skeleton.derive_all
             if sources and not (wants_all and len(sources) < len(skeleton.derive[name])):
                 derived[joint] = (sources, wants_all)
-    if not derived and (columns < 0).all():
+    if not told and not derived and (columns < 0).all():
         if (len(given) or count) != skeleton.count:
             return None
         return JointMap(np.arange(skeleton.count), {}, (), (), by_order=True)
@@ -87,3 +128,41 @@ def map_joints(names: Sequence[str] | None, skeleton: Skeleton, count: int | Non
     )
     extra = tuple(str(name) for number, name in enumerate(names or ()) if number not in used)
     return JointMap(columns, derived, missing, extra)
+
+
+def agree(names: Sequence[str] | None, skeleton: Skeleton) -> bool:
+    """Whether a file's keypoint `names` go by name into `skeleton`, one of them at least."""
+    try:
+        joints = map_joints(names, skeleton)
+    except ConfigError:
+        return False
+    return joints is not None and not joints.by_order
+
+
+def _told_column(
+    keypoint_map: KeypointMap,
+    name: str,
+    names: Sequence[str] | None,
+    position: Mapping[str, int],
+    count: int | None,
+) -> int:
+    """The file's keypoint that the user gave for ours; -1 for none."""
+    theirs, number = keypoint_map.names[name], len(names) if names else count
+    where = f"{keypoint_map.where}.{name}"
+    if theirs is None:
+        return -1
+    if isinstance(theirs, int):
+        if number is not None and theirs >= number:
+            raise ConfigError(f"{where}: got {theirs}; the labels have {number} keypoints, 0 to {number - 1}")
+        return theirs
+    if not names:
+        raise ConfigError(
+            f"{where}: got '{theirs}'; these labels name no keypoint: give an index, 0 to {_last(number)}"
+        )
+    if plain_name(theirs) not in position:
+        raise ConfigError(f"{where}: got '{theirs}'; the labels name {', '.join(names)}{did_you_mean(theirs, names)}")
+    return position[plain_name(theirs)]
+
+
+def _last(number: int | None) -> str:
+    return str(number - 1) if number else "K-1"

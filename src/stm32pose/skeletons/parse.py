@@ -22,10 +22,12 @@ KEYS = (
     "sigmas",
     "sigmas_source",
     "sigmas_published",
+    "weights",
     "colours",
     "head_segment",
     "head_factor",
     "torso_segment",
+    "upper_body",
     "derive",
 )
 
@@ -54,6 +56,7 @@ def parse_skeleton(content: Any, *, where: str) -> Skeleton:
     pairs = _pairs(content.get("pairs"), names, f"{where}: pairs")
     edges, groups = _edges(content.get("edges"), index, f"{where}: edges")
     sigmas, given = _sigmas(content.get("sigmas"), names, f"{where}: sigmas")
+    weights = _numbers(content["weights"], names, f"{where}: weights") if content.get("weights") is not None else None
     published = content.get("sigmas_published", given)
     if not isinstance(published, bool):
         raise ConfigError(f"{where}: sigmas_published: got {published!r}; allowed: true, false")
@@ -76,8 +79,10 @@ def parse_skeleton(content: Any, *, where: str) -> Skeleton:
         head_segment=_segment(content.get("head_segment"), index, f"{where}: head_segment"),
         head_factor=_positive(content.get("head_factor", 1.0), f"{where}: head_factor"),
         torso_segment=_segment(content.get("torso_segment"), index, f"{where}: torso_segment"),
+        upper_body=_upper_body(content.get("upper_body"), index, pairs, f"{where}: upper_body"),
         derive=derive,
         derive_all=derive_all,
+        weights=weights,
     )
 
 
@@ -129,6 +134,22 @@ def _segment(value: Any, index: dict[str, int], where: str) -> tuple[int, int] |
     if first == second:
         raise ConfigError(f"{where}: joins '{value[0]}' to itself")
     return first, second
+
+
+def _upper_body(value: Any, index: dict[str, int], pairs: tuple[tuple[int, int], ...], where: str) -> tuple[int, ...]:
+    """Indices of the named keypoints; a pair of left and right lies on one side of the waist."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not value:
+        raise ConfigError(f"{where}: got {_kind(value)}; wanted a list of keypoint names")
+    upper = tuple(sorted({_find(name, index, where) for name in value}))
+    names = list(index)
+    for pair in pairs:
+        if len({joint in upper for joint in pair}) == 2:
+            raise ConfigError(f"{where}: has one of [{names[pair[0]]}, {names[pair[1]]}]; name both or neither")
+    if len(upper) == len(index):
+        raise ConfigError(f"{where}: names all keypoints, which leaves no lower body")
+    return upper
 
 
 def _pairs(value: Any, names: tuple[str, ...], where: str) -> tuple[tuple[int, int], ...]:
@@ -207,6 +228,11 @@ def _edges(value: Any, index: dict[str, int], where: str) -> tuple[tuple[tuple[i
 def _sigmas(value: Any, names: tuple[str, ...], where: str) -> tuple[np.ndarray, bool]:
     if value is None:
         return np.full(len(names), DEFAULT_SIGMA), False
+    return _numbers(value, names, where), True
+
+
+def _numbers(value: Any, names: tuple[str, ...], where: str) -> np.ndarray:
+    """float64 [K], a number above 0 for each keypoint, from a list or a mapping by name."""
     if isinstance(value, dict):
         for name in value:
             if name not in names:
@@ -219,8 +245,8 @@ def _sigmas(value: Any, names: tuple[str, ...], where: str) -> tuple[np.ndarray,
         raise ConfigError(f"{where}: got {_kind(value)}; wanted a list of {len(names)} numbers")
     if len(value) != len(names):
         raise ConfigError(f"{where}: got {len(value)} numbers; wanted {len(names)}, one for each keypoint")
-    sigmas = [_positive(item, f"{where}: {name}") for item, name in zip(value, names, strict=True)]
-    return np.array(sigmas, dtype=np.float64), True
+    numbers = [_positive(item, f"{where}: {name}") for item, name in zip(value, names, strict=True)]
+    return np.array(numbers, dtype=np.float64)
 
 
 def _colours(

@@ -15,6 +15,7 @@ from stm32pose.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from stm32pose.config.data_sections import Dataset
+    from stm32pose.skeletons.joints import KeypointMap
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,11 @@ class Skeleton:
         colours: one RGB triple an edge.
         head_segment: two keypoints whose distance times `head_factor` is the unit of PCKh; None: no PCKh.
         torso_segment: two keypoints whose distance is the length of the torso; None: unknown.
+        upper_body: indices of the keypoints above the waist, the others are the lower body; empty: not divided.
         derive: keypoint name -> names in another skeleton whose mean it is, where that one is read in its place.
         derive_all: the names of `derive` that want all of their sources labelled, not just one.
+        weights: float64 [K], how much each joint counts in the loss, for `training.joint_weights`; None: none given.
+        keypoint_map: how the labels to read call these keypoints (`joints.mapped_skeleton`); None: by these names.
     """
 
     name: str
@@ -62,8 +66,11 @@ class Skeleton:
     head_segment: tuple[int, int] | None = None
     head_factor: float = 1.0
     torso_segment: tuple[int, int] | None = None
+    upper_body: tuple[int, ...] = ()
     derive: dict[str, tuple[str, ...]] = field(default_factory=dict)
     derive_all: frozenset[str] = frozenset()
+    weights: np.ndarray | None = None
+    keypoint_map: KeypointMap | None = None
 
     @property
     def count(self) -> int:

@@ -55,7 +55,7 @@ def check_arguments(
         if parameter.default is parameter.empty and name not in given:
             raise ConfigError(f"{where}: argument '{name}' is missing")
     return {
-        name: value if name in free else _checked(value, name, allowed[name].default, f"{where}.{name}")
+        name: value if name in free else check_value(value, name, allowed[name].default, where=f"{where}.{name}")
         for name, value in given.items()
     }
 
@@ -75,7 +75,12 @@ def number(value: Any, where: str) -> float:
     return float(value)
 
 
-def _checked(value: Any, name: str, default: Any, where: str) -> Any:
+def check_value(value: Any, name: str, default: Any, *, where: str) -> Any:
+    """`value` in the type that the argument `name` takes, which its default tells (`inspect.Parameter.empty`: none).
+
+    Raises:
+        ConfigError: it is of another type.
+    """
     if value is None and (default is None or default is inspect.Parameter.empty):
         return None
     if name in _LISTS:
@@ -88,6 +93,8 @@ def _checked(value: Any, name: str, default: Any, where: str) -> Any:
         return value
     if name in _NUMBERS or isinstance(default, float):
         return number(value, where)
+    if name == "verbose" and isinstance(value, bool):
+        return int(value)
     if isinstance(default, int):
         return _whole(value, where)
     if isinstance(default, str) and not isinstance(value, str):

@@ -10,6 +10,7 @@ from typing import Any
 from stm32pose.errors import ConfigError, did_you_mean
 from stm32pose.training.arguments import check_arguments, construct
 from stm32pose.training.optimizers import named_class
+from stm32pose.training.schedules import SCHEDULERS, scheduler_problems, scheduler_rate, too_many
 
 log = logging.getLogger(__name__)
 
@@ -26,21 +27,9 @@ _REFUSED = {
     "SwapEMAWeights": "averaged weights are validated and saved wherever the optimizer has use_ema: True; leave it out",
     "LambdaCallback": "functions cannot be written in YAML; write training.callbacks without it",
     "LearningRateScheduler": (
-        "functions cannot be written in YAML; write a schedule, "
+        "functions cannot be written in YAML; write a schedule, such as training.callbacks.LRCosineDecay or "
         "training.optimizer.Adam.learning_rate: {CosineDecay: {initial_learning_rate: 1.0e-3}}"
     ),
-}
-# ST's own schedulers, and the Keras schedule nearest to each until they are built.
-_ST_SCHEDULERS = {
-    "LRLinearDecay": "PolynomialDecay",
-    "LRExponentialDecay": "ExponentialDecay",
-    "LRStepDecay": "ExponentialDecay: {staircase: True, ...}",
-    "LRCosineDecay": "CosineDecay",
-    "LRWarmupCosineDecay": "CosineDecay: {warmup_target: ..., warmup_steps: ..., ...}",
-    "LRCosineDecayRestarts": "CosineDecayRestarts",
-    "LRPolynomialDecay": "PolynomialDecay",
-    "LRPolynomialDecayRestarts": "PolynomialDecay: {cycle: True, ...}",
-    "LRPiecewiseConstantDecay": "PiecewiseConstantDecay",
 }
 # Where Keras keeps what these callbacks remember between epochs; arrays of weights are kept apart.
 CALLBACK_STATE = {
@@ -87,7 +76,7 @@ def build_callbacks(
     PCK, `min` for loss and EPE.
 
     Args:
-        section: Keras callbacks and their arguments.
+        section: Keras callbacks and ST's learning-rate schedulers, with their arguments.
         schedule: the optimizer's learning rate is a schedule already.
         where: name of the section, for messages.
 
@@ -99,9 +88,15 @@ def build_callbacks(
     built: dict[str, Any] = {}
     monitors: dict[str, str] = {}
     best = None
+    lines = too_many(section, schedule=schedule, where=where)
+    if lines:
+        raise ConfigError(lines[0])
     for name, raw in section.items():
         here, given = f"{where}.{name}", dict(raw or {})
-        _refuse(name, given, here)
+        refuse(name, given, here)
+        if name in SCHEDULERS:
+            built[name] = rate_callback(name, given, where=here)
+            continue
         if name == "ModelCheckpoint":
             best = _checkpoint(given, here)
             monitors[f"{here}.monitor"] = best.name
@@ -113,9 +108,8 @@ def build_callbacks(
             {"Callback", "CallbackList", *_REFUSED},
             where=where,
             what="callback",
+            more=tuple(SCHEDULERS),
         )
-        if name == "ReduceLROnPlateau" and schedule:
-            raise ConfigError(f"{here}: the optimizer's learning_rate is a schedule already; keep one of the two")
         arguments = check_arguments(cls, given, where=here)
         if name in CALLBACK_STATE:
             monitor = _monitor(arguments, here)
@@ -128,19 +122,57 @@ def build_callbacks(
     return UserCallbacks(built, best, monitors)
 
 
-def _refuse(name: str, given: Mapping[str, Any], where: str) -> None:
+def rate_callback(name: str, given: Mapping[str, Any] | None, *, where: str) -> Any:
+    """ST's scheduler `name` as a Keras callback, which sets the learning rate as every epoch begins.
+
+    It remembers nothing: a resumed training goes on with the rate of the epoch it continues with.
+
+    Raises:
+        ConfigError: an argument is unknown, missing or wrong.
+    """
+    import keras
+
+    rate = scheduler_rate(name, given, where)
+    verbose = bool((given or {}).get("verbose"))
+
+    class RateCallback(keras.callbacks.Callback):
+        """Sets the learning rate of every epoch."""
+
+        def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+            value = rate(epoch)
+            model: Any = self.model
+            model.optimizer.learning_rate = value
+            if verbose:
+                log.info("epoch %d: %s sets the learning rate to %.4e", epoch + 1, name, value)
+
+    return RateCallback()
+
+
+def callback_problems(name: str, given: Mapping[str, Any] | None, where: str) -> list[str]:
+    """A line for everything wrong with the callback `name` at `where`, as far as this module knows without Keras."""
+    given = given or {}
+    try:
+        refuse(name, given, where)
+        if name in SCHEDULERS:
+            return scheduler_problems(name, given, where)
+        if name == "ModelCheckpoint":
+            _checkpoint(given, where)
+        elif name in CALLBACK_STATE:
+            _monitor(given, where)
+    except ConfigError as error:
+        return [str(error)]
+    return []
+
+
+def refuse(name: str, given: Mapping[str, Any], where: str) -> None:
+    """ConfigError where a callback cannot be asked for, and says what there is instead."""
     if name in _REFUSED:
         raise ConfigError(f"{where}: {_REFUSED[name]}")
-    if name in _ST_SCHEDULERS:
-        raise ConfigError(
-            f"{where}: ST's schedulers are not built yet; the nearest Keras schedule goes with the optimizer, "
-            f"training.optimizer.Adam.learning_rate: {{{_ST_SCHEDULERS[name]}}}"
-        )
     for argument, value in given.items():
         if isinstance(value, str) and value.strip().startswith("lambda"):
             raise ConfigError(
-                f"{where}.{argument}: text is never run as code; for the learning rate write a schedule, "
-                "training.optimizer.Adam.learning_rate: {ExponentialDecay: {...}}"
+                f"{where}.{argument}: text is never run as code; for the learning rate write a schedule, such as "
+                "training.callbacks.LRCosineDecay or training.optimizer.Adam.learning_rate: {ExponentialDecay: {...}}"
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,14 @@ class Keeper:
         """Copy the weights that count as this epoch's result (averaged ones where the optimizer averages)."""
         self._last_weights = self._model.get_weights()
 
-    def keep(self, epoch: int, value: float | None, history: list[dict[str, float]], seconds: float) -> bool:
+    def keep(
+        self,
+        epoch: int,
+        value: float | None,
+        history: list[dict[str, float]],
+        seconds: float,
+        joints: Sequence[dict[str, Any]] = (),
+    ) -> bool:
         """Copy a finished epoch; write it if the last writing was long enough ago. True: it is the best so far."""
         improved = self._monitor.improves(value, self.best) or self.best_epoch == 0
         if improved:
@@ -90,6 +98,7 @@ class Keeper:
         self._meta = {
             "epoch": epoch,
             "history": list(history),
+            "joints": list(joints),
             "seconds": seconds,
             "best": self.best,
             "best_epoch": self.best_epoch,

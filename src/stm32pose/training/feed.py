@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stm32pose.codecs.select import Codec
     from stm32pose.config.data_sections import Rescaling
     from stm32pose.data.pipeline import Batch, Pipeline
+    from stm32pose.training.weights import JointWeights
 
 AHEAD = 2  # batches kept ready beyond those of the pipeline
 
@@ -40,7 +41,7 @@ class Feed:
     A batch is (images uint8 [B, H, W, C], targets float32, weights float32 [B, K]); `dataset` rescales the images to
     float32. Targets are one array, or a tuple of them where the network has several outputs, as the codec encodes.
     What comes depends on the pipeline's seed and the epoch alone. H and W change from batch to batch
-    where the pipeline changes them.
+    where the pipeline changes them. `weights`, where given, says how much each labelled joint counts.
 
     Attributes:
         steps: batches an epoch.
@@ -56,6 +57,7 @@ class Feed:
         first: int,
         last: int,
         steps: int | None = None,
+        weights: JointWeights | None = None,
     ):
         self.steps = min(steps or len(pipeline), len(pipeline))
         self.error: UserError | None = None
@@ -63,6 +65,7 @@ class Feed:
         self._codec_for = codec_for
         self._rescaling = rescaling
         self._epochs = range(first, last)
+        self._weights = weights
         self._lock = threading.Lock()
         self._closed = False
         self._items: Generator[Item] | None = None
@@ -127,4 +130,6 @@ class Feed:
                 for _, batch in zip(range(self.steps), batches, strict=False):
                     height, width = batch.images.shape[1:3]
                     targets, weights = self._codec_for((height, width)).encode(batch.keypoints_input)
+                    if self._weights is not None:
+                        weights = self._weights(weights, batch.keypoints_input)
                     yield batch.images, targets, weights

@@ -15,6 +15,7 @@ import numpy as np
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.training.callbacks import Monitor, UserCallbacks, build_callbacks
 from stm32pose.training.checkpoint import BEST, LAST, RESUME, Keeper
+from stm32pose.training.distillation import load_teacher
 from stm32pose.training.feed import Feed
 from stm32pose.training.loop import Loop
 from stm32pose.training.network import accept_sizes, prepare_network
@@ -31,11 +32,13 @@ from stm32pose.training.runtime import draw_seed, gpus, resolve_jit
 from stm32pose.training.sources import Source, Sources, open_sources
 from stm32pose.training.tensorboard import Curves
 from stm32pose.training.validation import Forward, averaged_weights
+from stm32pose.training.weights import joint_weights
 
 if TYPE_CHECKING:
     import keras
 
     from stm32pose.codecs.select import Codec
+    from stm32pose.config.model_sections import Training
     from stm32pose.config.schema import Config
     from stm32pose.data.splits import Splits
     from stm32pose.skeletons.skeleton import Skeleton
@@ -72,6 +75,7 @@ def train(
     skeleton: Skeleton,
     folder: Path,
     logs: Path,
+    figures: Path | None = None,
     resume: Resume | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
@@ -90,9 +94,10 @@ def train(
         skeleton: of their labels.
         folder: for models.
         logs: for logs.
+        figures: for pictures of what the network sees and makes of it; None: to TensorBoard only.
         resume: continue this training; `model` is then its network.
-        on_epoch: called with every row of the history.
-        progress: called with events: `{"kind": "epoch_begin" | "step" | "epoch_end", "epoch": from 1, "epochs", ...}`.
+        on_epoch: called with every row of the history, and `oks_joint/NAME` of each keypoint.
+        progress: called with events: see `stm32pose.training.loop`.
 
     Raises:
         ConfigError: the configuration cannot be run.
@@ -104,20 +109,24 @@ def train(
         raise ConfigError("training: missing; it takes batch_size, epochs and optimizer")
     user = build_callbacks(settings.callbacks, schedule=has_schedule(settings.optimizer))
     build_optimizer(settings.optimizer, steps=1)  # a misspelt argument is said before images are decoded
+    weights = joint_weights(settings, skeleton)
+    teacher = None
+    if settings.distillation is not None:
+        teacher = load_teacher(settings.distillation, codec, model.input_shape[1:], config.preprocessing.rescaling)
     if resume is not None:
         splits = resumed_splits(resume, splits)
     seed = resume.seed if resume is not None else draw_seed(config.general.global_seed)
     height, width, channels = model.input_shape[1:]
     sources = open_sources(config, splits, skeleton, (height, width, channels), seed)
     monitor = best_monitor(user, sources)
-    loss = _loss(config, codec)
-    trainer = prepare_network(model, settings, sources.steps, loss)
+    loss = _loss(settings, codec)
+    trainer = prepare_network(model, settings, sources.steps, loss, teacher)
     codecs = accept_sizes(trainer, codec, sources.chain)
     wanted = settings_of(config, model, skeleton)
     if resume is not None:
         check_settings(resume, wanted)
     trainer.compile(
-        optimizer=build_optimizer(settings.optimizer, steps=settings.epochs * sources.steps),
+        optimizer=build_optimizer(settings.optimizer, steps=settings.epochs * sources.steps, epochs=settings.epochs),
         jit_compile=resolve_jit(settings.jit_compile) and len(codecs) == 1,  # pyright: ignore[reportArgumentType]
     )
     keeper = Keeper(folder, model, trainer, monitor, user.callbacks, description(config, codec, skeleton))
@@ -132,7 +141,7 @@ def train(
     curves = Curves(logs)
     loop = Loop(
         trainer=trainer,
-        forward=Forward(trainer, loss, config.preprocessing.rescaling),
+        forward=Forward(trainer, loss, config.preprocessing.rescaling, weights),
         codec=codec,
         sources=sources,
         skeleton=skeleton,
@@ -140,6 +149,9 @@ def train(
         curves=curves,
         monitor=monitor,
         logs=logs,
+        figures=figures,
+        health=settings.health,
+        bgr=config.preprocessing.color_mode == "bgr",
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         seed=seed,
@@ -199,12 +211,25 @@ def best_monitor(user: UserCallbacks, sources: Sources) -> Monitor:
     return Monitor("loss", "min")
 
 
-def _loss(config: Config, codec: Codec) -> keras.Loss:
-    """The loss for the network's own activation, which a loaded file may have other than the configuration."""
-    from stm32pose.losses import make_loss, resolve_loss
+def _loss(settings: Training, codec: Codec) -> keras.Loss:
+    """The loss for the network's own outputs, which a loaded file may have other than the configuration."""
+    from stm32pose.losses import make_loss
 
-    loss = config.training.loss if config.training else "auto"
-    return make_loss(resolve_loss(loss, getattr(codec, "activation", config.model.final_activation)))
+    name, arguments = next(iter(settings.loss.items()))
+    order = getattr(codec, "order", ())
+    if list(order) != sorted(order):
+        raise ConfigError(
+            f"model.model_path: its outputs are in the order {list(order)}; a network to train gives centre, heat maps, "
+            "regression and offsets in this order"
+        )
+    return make_loss(
+        name,
+        kind=codec.describe()["kind"],
+        activation=getattr(codec, "activation", "sigmoid"),
+        arguments=arguments,
+        keypoints=codec.keypoints,
+        input_shape=codec.input_shape,
+    )
 
 
 def _run(config: Config, loop: Loop, codecs: dict[tuple[int, int], Codec], user: UserCallbacks) -> None:
@@ -226,6 +251,7 @@ def _run(config: Config, loop: Loop, codecs: dict[tuple[int, int], Codec], user:
         first=done,
         last=settings.epochs,
         steps=sources.steps,
+        weights=loop.forward.weights,
     )
     loop.picture_training(codecs, done)
     image_shape, targets = trainer.input_shape[1:], target_shapes(loop.codec)

@@ -1,4 +1,16 @@
-"""What happens around the steps of `model.fit`: figures, logs, pictures, files, progress."""
+"""What happens around the steps of `model.fit`: figures, logs, pictures, files, progress.
+
+Progress is told as events, dicts with a "kind" (epochs count from 1):
+
+- resumed: "history" and "joints" of the epochs before;
+- epoch_begin: "epoch", "epochs", "steps";
+- step, a few times a second: "epoch", "epochs", "step", "steps", "logs" {"loss"}, "images_per_second";
+- validating: "epoch", "epochs";
+- epoch_end: "epoch", "epochs", "logs" (a row of the history), "images_per_second", "eta_seconds", "monitor" (the figure
+  that decides on the best epoch), "best" (whether this one is, so far), "best_epoch", "joints" (OKS of each joint or
+  None), "joints_of" ("validation" or "training", the images they are of), "health" (rows of `LayerHealth` or None),
+  "hints" (what stands out in them).
+"""
 
 from __future__ import annotations
 
@@ -15,15 +27,18 @@ import numpy as np
 from stm32pose.errors import UserError
 from stm32pose.training.checkpoint import Keeper, ordered, restore_callback
 from stm32pose.training.feed import batches_of
-from stm32pose.training.history import make_row, write_history
+from stm32pose.training.history import make_row, write_health, write_history, write_joints
+from stm32pose.training.optimizers import used_learning_rate
+from stm32pose.training.pictures import Pictures, pictured
 from stm32pose.training.runtime import seed_epoch
-from stm32pose.training.tensorboard import PICTURES, Curves, pose_picture
+from stm32pose.training.tensorboard import Curves
 from stm32pose.training.validation import Forward, averaged_weights, validate
 
 if TYPE_CHECKING:
     import keras
 
     from stm32pose.codecs.select import Codec
+    from stm32pose.data.pipeline import Batch
     from stm32pose.skeletons.skeleton import Skeleton
     from stm32pose.training.callbacks import Monitor
     from stm32pose.training.resume import Resume
@@ -31,9 +46,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HISTORY_FILE = Path("metrics") / "train_metrics.csv"
+METRICS = Path("metrics")
+HISTORY_FILE = METRICS / "train_metrics.csv"
+JOINTS_FILE = METRICS / "joints.csv"
+HEALTH_FILE = METRICS / "health.csv"
 PROGRESS_SECONDS = 0.2
-PICTURED_EPOCHS = 10  # how many epochs of a training are pictured
+TRACED_IMAGES = 4  # on which a network that gives no numbers is looked at
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -57,14 +75,24 @@ class Loop:
     on_epoch: Report | None = None
     progress: Report | None = None
     resume: Resume | None = None
+    figures: Path | None = None
+    health: bool = False
+    bgr: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
+    joints: list[dict[str, Any]] = field(default_factory=list)
     earlier_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self._began = self._epoch_began = self._reported = time.perf_counter()
         self._trained = 0.0
+        self._pictures = Pictures(self.skeleton, self.curves, self.figures, self.bgr)
+        self._joints_of = "validation" if self.sources.validation is not None else "training"
+        self._batch: tuple[Batch, Codec] | None = None
+        self._healths: list[dict[str, Any]] = []
+        self._hints: list[str] = []
         if self.resume is not None:
             self.history = self.resume.history
+            self.joints = list(self.resume.meta.get("joints", []))
             self.earlier_seconds = float(self.resume.meta["seconds"])
             self._replay()
 
@@ -128,21 +156,27 @@ class Loop:
         self._trained = time.perf_counter() - self._epoch_began
         self._check(float(logs["loss"]))
         logs["learning_rate"] = self._learning_rate()
-        sources = self.sources
+        self._tell({"kind": "validating", "epoch": epoch + 1, "epochs": self.epochs})
+        sources, joints = self.sources, None
+        followed = sources.validation or sources.probe
         with averaged_weights(self.trainer, self.trainer.optimizer):
             self.keeper.take_weights()
             if sources.validation is not None:
-                figures = self._validate(sources.validation)
+                figures, joints = self._validate(sources.validation)
                 logs.update({f"val_{name}": value for name, value in figures.items()})
                 if sources.probe is None and "oks" in figures:
                     logs["oks"] = figures["oks"]
             if sources.probe is not None:
-                figures = self._validate(sources.probe)
+                figures, others = self._validate(sources.probe)
+                joints = others if joints is None else joints
                 if "oks" in figures:
                     logs["oks"] = figures["oks"]
-            every = max(1, round(self.epochs / PICTURED_EPOCHS))
-            if epoch == 0 or (epoch + 1) % every == 0 or epoch + 1 == self.epochs:
-                self._picture(epoch + 1)
+            if followed is not None and pictured(epoch + 1, self.epochs):
+                self._pictures.epoch(epoch + 1, followed.pipeline, self.codec, self.forward)
+        if joints is not None:
+            self.joints.append({"epoch": epoch + 1, "oks": joints})
+        if self.health:
+            self._measure_health(epoch + 1)
 
     def record(self, epoch: int, logs: dict[str, Any]) -> None:
         """Keep the epoch: table, curves, models; tell whoever asked."""
@@ -150,12 +184,19 @@ class Loop:
         speed = self._epoch_images(self.sources.steps) / max(self._trained, 1e-9)
         row = make_row(epoch + 1, logs, seconds, speed)
         self.history.append(row)
+        joints = self._joints_at(epoch + 1)
+        named = dict(zip(self.skeleton.keypoints, joints or (), strict=False))
         write_history(self.logs / HISTORY_FILE, self.history)
         self.curves.epoch(row)
+        if joints is not None:
+            write_joints(self.logs / JOINTS_FILE, self.skeleton.keypoints, self.joints)
+            self._curve_joints(epoch + 1, named)
         self.curves.flush()
-        self.keeper.keep(epoch + 1, row.get(self.monitor.name), self.history, self.seconds)
+        best = self.keeper.keep(epoch + 1, row.get(self.monitor.name), self.history, self.seconds, self.joints)
+        log.debug("epoch %d: %s", epoch + 1, ", ".join(f"{name} {value:.6g}" for name, value in row.items()))
         if self.on_epoch is not None:
-            self.on_epoch(row)
+            known = {f"oks_joint/{name}": value for name, value in named.items() if value is not None}
+            self.on_epoch(row | known)
         self._tell(
             {
                 "kind": "epoch_end",
@@ -164,6 +205,13 @@ class Loop:
                 "logs": row,
                 "images_per_second": speed,
                 "eta_seconds": self._seconds_left(epoch + 1),
+                "monitor": self.monitor.name,
+                "best": best,
+                "best_epoch": self.keeper.best_epoch,
+                "joints": joints,
+                "joints_of": self._joints_of,
+                "health": self._healths[-1]["layers"] if self._healths else None,
+                "hints": self._hints,
             }
         )
 
@@ -172,39 +220,74 @@ class Loop:
         with batches_of(self.sources.training.pipeline, epoch) as batches:
             batch = next(iter(batches))
         height, width = batch.images.shape[1:3]
-        targets, _ = codecs[height, width].encode(batch.keypoints_input[:PICTURES])
-        images, truth = batch.images[:PICTURES], batch.keypoints_input[:PICTURES, 0]
-        picture = pose_picture(images, truth, targets, self.skeleton)
-        self.curves.picture("training_inputs_and_targets", picture, epoch, where="train")
+        self._batch = batch, codecs[height, width]
+        self._pictures.before(batch, codecs[height, width], epoch)
         self.curves.flush()
 
     def _check(self, loss: float) -> None:
         if math.isfinite(loss):
             return
+        try:
+            where = f"{self._where_not_finite()}; "
+        except Exception as error:  # whatever fails while looking must not hide that the loss is lost
+            log.debug("the network could not be looked at", exc_info=error)
+            where = ""
         kept = f"the models of epoch {self.keeper.epoch} are kept" if self.keeper.epoch else "no model was kept"
         raise UserError(
             f"training: the loss became {loss} in epoch {len(self.history) + 1}; lower the learning rate of "
-            f"training.optimizer (it was {self._learning_rate():.3g}); {kept}"
+            f"training.optimizer (it was {self._learning_rate():.3g}); {where}{kept}"
         )
 
     def _learning_rate(self) -> float:
-        return float(np.asarray(self.trainer.optimizer.learning_rate))
+        return used_learning_rate(self.trainer.optimizer)
 
-    def _validate(self, source: Any) -> dict[str, float]:
+    def _validate(self, source: Any) -> tuple[dict[str, float], list[float | None]]:
         return validate(self.forward, self.codec, source.pipeline, source.samples, self.skeleton)
 
-    def _picture(self, epoch: int) -> None:
-        source = self.sources.validation or self.sources.probe
-        if source is None:
+    def _where_not_finite(self) -> str:
+        from stm32pose.training.health import not_finite
+
+        if self._batch is None:
+            raise RuntimeError("no batch was drawn")
+        return not_finite(self.trainer, self._pixels(self._batch[0].images[:TRACED_IMAGES]))
+
+    def _measure_health(self, epoch: int) -> None:
+        """One batch, the same after every epoch, so that epochs compare."""
+        from stm32pose.training.health import hints, measure_health
+
+        if self._batch is None:
             return
-        with batches_of(source.pipeline, 0) as batches:
-            batch = next(iter(batches))
-        images, keypoints = batch.images[:PICTURES], batch.keypoints_input[:PICTURES]
-        targets, _ = self.codec.encode(keypoints)
-        outputs, _ = self.forward(images, targets)
-        poses = self.codec.decode(outputs)[:, 0]
-        picture = pose_picture(images, keypoints[:, 0], targets, self.skeleton, outputs=outputs[0], poses=poses)
-        self.curves.picture("inputs_targets_predictions", picture, epoch)
+        batch, codec = self._batch
+        targets, weights = codec.encode(batch.keypoints_input)
+        if self.forward.weights is not None:
+            weights = self.forward.weights(weights, batch.keypoints_input)
+        health = measure_health(self.trainer, self._pixels(batch.images), targets, weights)
+        self._healths.append({"epoch": epoch, "layers": [layer.row() for layer in health.layers]})
+        self._hints = hints(self._healths)
+        write_health(self.logs / HEALTH_FILE, self._healths)
+        for name in ("gradient", "update", "silent"):
+            values = {layer.layer: getattr(layer, name) for layer in health.layers}
+            self.curves.scalars(f"health_{name}", values, epoch, where="train")
+        if pictured(epoch, self.epochs):
+            # Of what is multiplied alone: a histogram takes longer than all three figures of a layer.
+            kernels = [layer.layer for layer in health.layers if "Normalization" not in layer.kind]
+            self.curves.histograms("weights", {name: health.weights[name] for name in kernels}, epoch)
+            self.curves.histograms("gradients", {name: health.gradients[name] for name in kernels}, epoch)
+
+    def _pixels(self, images: np.ndarray) -> np.ndarray:
+        """float32, as the network takes them."""
+        rescaling = self.forward.rescaling
+        return images.astype(np.float32) * np.float32(rescaling.scale) + np.float32(rescaling.offset)
+
+    def _joints_at(self, epoch: int) -> list[float | None] | None:
+        """OKS of each joint in that epoch; None where nothing is labelled."""
+        if not self.joints or self.joints[-1]["epoch"] != epoch:
+            return None
+        return self.joints[-1]["oks"]
+
+    def _curve_joints(self, epoch: int, named: dict[str, float | None]) -> None:
+        where = "validation" if self._joints_of == "validation" else "train"
+        self.curves.scalars("oks_joint", named, epoch, where=where)
 
     def _epoch_images(self, steps: int) -> int:
         return min(steps * self.batch_size, len(self.sources.training.samples))
@@ -223,6 +306,11 @@ class Loop:
         for row in self.history:
             self.curves.epoch(row)
         write_history(self.logs / HISTORY_FILE, self.history)
+        for row in self.joints:
+            self._curve_joints(row["epoch"], dict(zip(self.skeleton.keypoints, row["oks"], strict=True)))
+        if self.joints:
+            write_joints(self.logs / JOINTS_FILE, self.skeleton.keypoints, self.joints)
+        self._tell({"kind": "resumed", "history": list(self.history), "joints": list(self.joints)})
 
     def _callback_weights(self, name: str) -> list[np.ndarray]:
         return ordered(f"{name}_best_weights", self.resume.arrays) if self.resume is not None else []

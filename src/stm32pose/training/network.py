@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from stm32pose.codecs.select import Codec
     from stm32pose.config.model_sections import Training
+    from stm32pose.training.distillation import Teacher
     from stm32pose.training.trainer import Trainer
     from stm32pose.transforms.chain import Chain
 
@@ -23,7 +24,9 @@ FASTEST_MOMENTUM = 0.9
 EPOCHS_TO_FOLLOW = 0.25
 
 
-def prepare_network(model: keras.Model, training: Training, steps: int, loss: keras.Loss) -> Trainer:
+def prepare_network(
+    model: keras.Model, training: Training, steps: int, loss: keras.Loss, teacher: Teacher | None = None
+) -> Trainer:
     """Freeze layers, set dropout and the pace of batch normalisation; returns the network that `fit` trains.
 
     That one shares the layers of `model`, which itself stays uncompiled and is what gets saved.
@@ -33,6 +36,7 @@ def prepare_network(model: keras.Model, training: Training, steps: int, loss: ke
         training: the section of the configuration.
         steps: batches an epoch.
         loss: see `Trainer.joint_loss`.
+        teacher: see `Trainer.teacher`.
 
     Raises:
         ConfigError: see `freeze` and `dropout`; or the network is not a graph of layers.
@@ -45,7 +49,7 @@ def prepare_network(model: keras.Model, training: Training, steps: int, loss: ke
     quicken_statistics(model, steps)
     if len(model.inputs or ()) != 1 or not model.outputs:
         raise ConfigError("model: only a network of one input can be trained, a functional or sequential model")
-    return Trainer(model, loss)
+    return Trainer(model, loss, teacher)
 
 
 def quicken_statistics(model: keras.Model, steps: int) -> int:

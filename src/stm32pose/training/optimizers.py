@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stm32pose.errors import ConfigError, did_you_mean
-from stm32pose.training.arguments import check_arguments, construct, number
+from stm32pose.training.arguments import check_arguments, construct, number, signature_of
+from stm32pose.training.schedules_steps import STEP_SCHEDULES, keras_schedule, step_schedule
 
 if TYPE_CHECKING:
     import keras
@@ -17,16 +19,21 @@ _OLD_NAMES = {"lr": "learning_rate", "decay": "learning_rate: {InverseTimeDecay:
 
 
 def build_optimizer(
-    section: Mapping[str, Mapping[str, Any] | None], *, steps: int, where: str = "training.optimizer"
+    section: Mapping[str, Mapping[str, Any] | None],
+    *,
+    steps: int,
+    epochs: int | None = None,
+    where: str = "training.optimizer",
 ) -> keras.optimizers.Optimizer:
     """The optimizer of `{name: {argument: value}}`.
 
-    `learning_rate` is a number or a Keras schedule, `{CosineDecay: {initial_learning_rate: 1.0e-3}}`; a schedule
-    without `decay_steps` decays over the whole training.
+    `learning_rate` is a number or a schedule, `{CosineDecay: {initial_learning_rate: 1.0e-3}}`: one of Keras, or of
+    `schedules_steps`. A schedule without `decay_steps` (`boundaries`) spans the whole training.
 
     Args:
         section: one Keras optimizer and its arguments.
-        steps: optimizer steps of the whole training.
+        steps: batches of the whole training; a schedule counts them, also where gradients are accumulated.
+        epochs: of the whole training; None: not known yet, only names and arguments are of interest.
         where: name of the section, for messages.
 
     Raises:
@@ -45,7 +52,7 @@ def build_optimizer(
             raise ConfigError(f"{where}.{old}: no longer an argument in Keras 3; write {new}")
     arguments = check_arguments(cls, given, where=where, free=["learning_rate"])
     if "learning_rate" in arguments:
-        arguments["learning_rate"] = _learning_rate(arguments["learning_rate"], steps, f"{where}.learning_rate")
+        arguments["learning_rate"] = build_rate(arguments["learning_rate"], steps, epochs, f"{where}.learning_rate")
     return construct(cls, arguments, where=where)
 
 
@@ -54,10 +61,23 @@ def has_schedule(section: Mapping[str, Mapping[str, Any] | None]) -> bool:
     return any(isinstance((given or {}).get("learning_rate"), Mapping) for given in section.values())
 
 
-def named_class(module: Any, name: str, base: type, refused: set[str], *, where: str, what: str) -> type:
-    """The public class `name` of a Keras module that derives from `base`. ConfigError: there is none."""
-    known = sorted(key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, base))
-    allowed = [key for key in known if key not in refused]
+def named_class(
+    module: Any,
+    name: str,
+    base: type,
+    refused: set[str],
+    *,
+    where: str,
+    what: str,
+    more: tuple[str, ...] = (),
+) -> type:
+    """The public class `name` of a Keras module that derives from `base`; `more` are names allowed beside these.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    known = {key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)}
+    allowed = sorted({*known, *more} - refused)
     if name not in allowed:
         raise ConfigError(
             f"{where}: unknown {what} '{name}'; allowed: {', '.join(allowed)}{did_you_mean(name, allowed)}"
@@ -65,24 +85,75 @@ def named_class(module: Any, name: str, base: type, refused: set[str], *, where:
     return getattr(module, name)
 
 
-def _learning_rate(value: Any, steps: int, where: str) -> Any:
-    import keras
+def check_rate(value: Any, where: str) -> float:
+    """A constant learning rate. ConfigError: it is no number, or not above 0."""
+    rate = number(value, where)
+    if not 0 < rate < math.inf:
+        raise ConfigError(f"{where}: got {rate:g}; it must be above 0")
+    return rate
 
-    if not isinstance(value, Mapping):
-        rate = number(value, where)
-        if rate <= 0:
-            raise ConfigError(f"{where}: got {rate:g}; it must be above 0")
-        return rate
-    schedules = keras.optimizers.schedules
+
+def one_schedule(value: Mapping[str, Any], where: str) -> tuple[str, Mapping[str, Any]]:
+    """(name, arguments) of the schedule that `value` names. ConfigError: it names none, several, or no arguments."""
     if len(value) != 1:
         raise ConfigError(f"{where}: got {list(value)}; a number or exactly one schedule is needed")
     name, given = next(iter(value.items()))
-    base = schedules.LearningRateSchedule
-    cls = named_class(schedules, name, base, {"LearningRateSchedule"}, where=where, what="schedule")
-    where = f"{where}.{name}"
     if not isinstance(given, Mapping):
-        raise ConfigError(f"{where}: got {given!r}; its arguments are needed, such as initial_learning_rate: 1.0e-3")
+        raise ConfigError(
+            f"{where}.{name}: got {given!r}; its arguments are needed, such as initial_learning_rate: 1.0e-3"
+        )
+    return name, given
+
+
+def build_rate(value: Any, steps: int, epochs: int | None, where: str) -> Any:
+    """The `learning_rate` of an optimizer: a number, or a schedule of Keras or of `schedules_steps`.
+
+    Raises:
+        ConfigError: a name or an argument is unknown, or a value is of the wrong type or out of range.
+    """
+    import keras
+
+    if not isinstance(value, Mapping):
+        return check_rate(value, where)
+    schedules = keras.optimizers.schedules
+    name, given = one_schedule(value, where)
+    if name in STEP_SCHEDULES:
+        return keras_schedule(step_schedule(name, given, f"{where}.{name}", steps=steps, epochs=epochs))
+    base = schedules.LearningRateSchedule
+    cls = named_class(
+        schedules, name, base, {"LearningRateSchedule"}, where=where, what="schedule", more=tuple(STEP_SCHEDULES)
+    )
+    where = f"{where}.{name}"
     arguments = dict(given)
-    if name in ("CosineDecay", "PolynomialDecay"):
-        arguments.setdefault("decay_steps", max(1, steps - int(arguments.get("warmup_steps") or 0)))
+    allowed = signature_of(cls)
+    if "decay_steps" in allowed:
+        arguments.setdefault("decay_steps", max(1, steps - _warmup(arguments)))
     return construct(cls, check_arguments(cls, arguments, where=where), where=where)
+
+
+def used_learning_rate(optimizer: Any) -> float:
+    """The learning rate of the last step taken; before there is one, that of the first.
+
+    `optimizer.learning_rate` of a schedule is that of the step to come.
+    """
+    import keras
+
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    rate = inner._learning_rate
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        # `iterations` counts updates where gradients are accumulated, `_iterations` what the schedule is asked for.
+        rate = rate(max(int(scalar(inner._iterations)) - 1, 0))
+    return scalar(rate)
+
+
+def scalar(value: Any) -> float:
+    """The one number in a tensor or variable."""
+    import keras
+
+    found: Any = keras.ops.convert_to_numpy(value)
+    return float(found)
+
+
+def _warmup(arguments: Mapping[str, Any]) -> int:
+    value = arguments.get("warmup_steps")
+    return int(value) if isinstance(value, int | float) else 0

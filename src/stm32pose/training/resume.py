@@ -15,6 +15,7 @@ import numpy as np
 from stm32pose.errors import ConfigError
 from stm32pose.training.checkpoint import NEXT, PREVIOUS, RESUME, STATE, ordered
 from stm32pose.training.files import read_arrays, save_as_is, write_json
+from stm32pose.training.schedules import SCHEDULERS
 
 if TYPE_CHECKING:
     import keras
@@ -104,9 +105,14 @@ def settings_of(config: Config, model: keras.Model, skeleton: Skeleton) -> dict[
         "data_augmentation": config.data_augmentation,
         "general.global_seed": config.general.global_seed,
     }
-    for name in ("batch_size", "optimizer", "loss", "heatmap", "dropout", "frozen_layers", "dryrun", "overfit"):
+    for name in (
+        *("batch_size", "optimizer", "loss", "visibility_weights", "joint_weights", "distillation"),
+        *("heatmap", "dropout", "frozen_layers", "dryrun", "overfit"),
+    ):
         value = getattr(config.training, name)
         settings[f"training.{name}"] = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+    callbacks = config.training.callbacks if config.training else {}
+    settings["training.callbacks"] = {name: given for name, given in callbacks.items() if name in SCHEDULERS}
     return json.loads(json.dumps(settings))
 
 

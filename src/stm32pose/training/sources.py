@@ -73,7 +73,12 @@ def open_sources(
         training = validation * repeats
         log.info("training.overfit: %d images, %d times an epoch, no augmentation", len(validation), repeats)
     elif config.data_augmentation:
-        chain = build_chain(config.data_augmentation, input_shape=input_shape, rescaling=config.preprocessing.rescaling)
+        chain = build_chain(
+            config.data_augmentation,
+            input_shape=input_shape,
+            rescaling=config.preprocessing.rescaling,
+            skeleton=skeleton,
+        )
     probe = [] if settings.overfit else probe_samples(training, seed)
     if settings.dryrun:
         most = settings.dryrun * settings.batch_size

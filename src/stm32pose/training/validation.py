@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stm32pose.data.pipeline import Pipeline
     from stm32pose.data.sample import Sample
     from stm32pose.skeletons.skeleton import Skeleton
+    from stm32pose.training.weights import JointWeights
 
 PROBE_IMAGES = 128
 _NAMES = {"mean_oks": "oks", "pck@0.2": "pck", "epe_px": "epe"}
@@ -29,10 +30,17 @@ class Forward:
 
     Calling it with images uint8 [B, H, W, C] and the codec's targets (an array, or a tuple of them) gives the outputs,
     a list of float32 [B, ...], and the losses, float32 [B, K].
+
+    Attributes:
+        rescaling: of the images.
+        weights: how much each labelled joint counts in the loss; None: all the same.
     """
 
-    def __init__(self, model: keras.Model, loss: keras.Loss, rescaling: Rescaling):
+    def __init__(self, model: keras.Model, loss: keras.Loss, rescaling: Rescaling, weights: JointWeights | None = None):
         import tensorflow as tf
+
+        self.rescaling = rescaling
+        self.weights = weights
 
         @tf.function(reduce_retracing=True)
         def forward(images, targets):
@@ -52,7 +60,7 @@ class Forward:
 
 def validate(
     forward: Forward, codec: Codec, pipeline: Pipeline, samples: Sequence[Sample], skeleton: Skeleton
-) -> dict[str, float]:
+) -> tuple[dict[str, float], list[float | None]]:
     """Figures of a network on `samples`.
 
     Args:
@@ -64,25 +72,28 @@ def validate(
 
     Returns:
         `loss` (mean over labelled keypoints), `oks` and `pck` (PCK@0.2) from 0 to 1, and `epe` in image pixels; those
-        that the labels do not allow are left out.
+        that the labels do not allow are left out. And the OKS of each of the K joints, None where it is labelled
+        nowhere.
     """
-    from stm32pose.metrics.evaluate import quick_metrics
+    from stm32pose.metrics.evaluate import quick_joint_metrics
 
     predictions: list[Any] = [None] * len(samples)
     total = weight = 0.0
     with batches_of(pipeline, 0) as batches:
         for batch in batches:
             targets, weights = codec.encode(batch.keypoints_input)
+            if forward.weights is not None:
+                weights = forward.weights(weights, batch.keypoints_input)
             outputs, losses = forward(batch.images, targets)
             total += float((losses.astype(np.float64) * weights).sum())
             weight += float(weights.sum())
             for index, poses in zip(batch.indices, unmap_poses(codec.decode(outputs), batch.matrices), strict=True):
                 predictions[index] = poses
-    figures = quick_metrics(samples, predictions, skeleton)
+    figures, joints = quick_joint_metrics(samples, predictions, skeleton)
     logs = {_NAMES[name]: value for name, value in figures.items() if name in _NAMES and value is not None}
     if weight:
         logs["loss"] = total / weight
-    return logs
+    return logs, [None if np.isnan(value) else float(value) for value in joints]
 
 
 def probe_samples(samples: Sequence[Sample], seed: int, most: int = PROBE_IMAGES) -> list[Sample]:

@@ -43,6 +43,30 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A pair (low, high) to draw from, or a number v: always v, or with `from_zero` from 0 to v.
+
+    Attributes:
+        low, high: bounds of all of them.
+        unit: what is counted, for messages.
+        default: the pair itself, or `REQUIRED`.
+    """
+
+    low: float
+    high: float
+    unit: str
+    default: Any = REQUIRED
+    from_zero: bool = False
+
+    def read(self, value: Any) -> tuple[float, float]:
+        if _is_number(value) and self.low <= value <= self.high:
+            return (0.0 if self.from_zero else float(value)), float(value)
+        if _is_pair(value) and self.low <= value[0] <= value[1] <= self.high:
+            return float(value[0]), float(value[1])
+        raise ValueError(f"allowed {self.unit} from {self.low:g} to {self.high:g}, or two of them, low first")
+
+
+@dataclass(frozen=True)
 class Number:
     """A number from `low` to `high`; `whole`: an integer."""
 
@@ -87,6 +111,31 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """True or False."""
+
+    default: Any = REQUIRED
+
+    def read(self, value: Any) -> bool:
+        if isinstance(value, bool):
+            return value
+        raise ValueError("allowed True, False")
+
+
+@dataclass(frozen=True)
+class Colour:
+    """A grey level or (red, green, blue), whole numbers from 0 to 255; read as three."""
+
+    default: Any = REQUIRED
+
+    def read(self, value: Any) -> tuple[int, int, int]:
+        levels = value if isinstance(value, list | tuple) else (value,) * 3
+        if len(levels) == 3 and all(isinstance(item, int) and _is_number(item) and 0 <= item <= 255 for item in levels):
+            return levels[0], levels[1], levels[2]
+        raise ValueError("allowed a whole number from 0 to 255, or three of them: red, green, blue")
+
+
+@dataclass(frozen=True)
 class Sizes:
     """A list of [width, height], each a multiple of 32 pixels; read as a tuple of (H, W)."""
 
@@ -99,7 +148,7 @@ class Sizes:
         raise ValueError("allowed a list of [width, height], each a multiple of 32 from 32 to 4096")
 
 
-Argument = Spread | Number | Counts | Choice | Sizes
+Argument = Spread | Interval | Number | Counts | Choice | Flag | Colour | Sizes
 
 RATE = {"change_rate": Number(0, 1, 1.0)}
 

@@ -1,28 +1,37 @@
-"""The chain of augmentations that a configuration lists: one matrix and a few colour steps for each image.
-
-Geometry is composed in the order of the configuration and joined to the matrix that fits the image to the input, so the
-image is resampled once. Colour follows on the resampled image, again in the order of the configuration: a change of
-pixel values commutes with moving them, except where it is seen outside the image.
-"""
+"""The chain of augmentations that a configuration lists, in its order: read, checked, and ready to draw a batch."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stm32pose.config.built import LATER_AUGMENTATIONS
 from stm32pose.config.data_sections import Rescaling
 from stm32pose.errors import ConfigError, did_you_mean
+from stm32pose.own_code import is_own_function
 from stm32pose.transforms.affine import GEOMETRIC, faults
 from stm32pose.transforms.arguments import Choice, Number, Sizes, read_arguments
-from stm32pose.transforms.colour import COLOURING, Step
-from stm32pose.transforms.geometry import INTERPOLATIONS, Size, determinant
+from stm32pose.transforms.custom import own_augmentation
+from stm32pose.transforms.draft import Draft, Layer, Link, Pick
+from stm32pose.transforms.erasing import COVERING
+from stm32pose.transforms.filters import FILTERS
+from stm32pose.transforms.geometry import INTERPOLATIONS, Size
+from stm32pose.transforms.hsv import COLOURS
+from stm32pose.transforms.labels import MovingLabels
+from stm32pose.transforms.mosaic import JOINING
+from stm32pose.transforms.noise import NOISES
+from stm32pose.transforms.operations import Colouring, Geometric, Joining, Operation, PersonGeometric, catalogue
+from stm32pose.transforms.person import PERSONAL
+from stm32pose.transforms.tables import TABLES
+
+if TYPE_CHECKING:
+    from stm32pose.skeletons.skeleton import Skeleton
 
 SECTION = "data_augmentation"
+OPERATIONS = catalogue(GEOMETRIC, PERSONAL, TABLES, COLOURS, FILTERS, NOISES, COVERING, JOINING)
 RESIZING = "random_periodic_resizing"
 _RESIZING = {
     "image_sizes": Sizes(),
@@ -33,29 +42,11 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Link:
-    """One augmentation with its arguments, and the column of uniform numbers at which its own begin."""
-
-    name: str
-    arguments: Mapping[str, Any]
-    column: int
-
-    @property
-    def draws(self) -> int:
-        """Numbers from [0, 1) an image takes; the last one decides whether it is changed at all."""
-        return 1 + (GEOMETRIC[self.name].draws if self.name in GEOMETRIC else 1)
-
-    def applied(self, uniform: np.ndarray) -> np.ndarray:
-        """Which images change, bool [B], for uniform [B, draws of the chain]."""
-        return uniform[:, self.column + self.draws - 1] < self.arguments["change_rate"]
-
-
-@dataclass(frozen=True)
 class Chain:
     """Augmentations ready to draw.
 
     Attributes:
-        geometry, colour: in the order of the configuration.
+        links: in the order of the configuration.
         size: (H, W) of the input.
         sizes, period: inputs of `random_periodic_resizing`, and for how many batches each stays.
         fill_mode, fill: what is seen outside the image, `fill` is a pixel value 0..255; None where nothing in the
@@ -63,8 +54,7 @@ class Chain:
         interpolation: asked for by an augmentation, None for that of `preprocessing.resizing`.
     """
 
-    geometry: tuple[Link, ...]
-    colour: tuple[Link, ...]
+    links: tuple[Link, ...]
     size: Size
     sizes: tuple[Size, ...] = ()
     period: int = 1
@@ -75,12 +65,20 @@ class Chain:
     @property
     def draws(self) -> int:
         """How many numbers from [0, 1) each image needs."""
-        return sum(link.draws for link in (*self.geometry, *self.colour))
+        return sum(link.draws for link in self.links)
 
     @property
     def mirrors(self) -> bool:
         """Whether an image can come out mirrored, so that left and right have to change places."""
-        return any(link.name == "random_flip" for link in self.geometry)
+        return any(
+            link.name == "random_flip" or (isinstance(link.operation, Geometric) and link.name not in OPERATIONS)
+            for link in self.links
+        )
+
+    @property
+    def joins(self) -> bool:
+        """Whether an image can come out beside another one of the set."""
+        return any(isinstance(link.operation, Joining) for link in self.links)
 
     def input_size(self, batch_number: int) -> Size | None:
         """(H, W) of a batch, counted from the start of training; None: the network's own size.
@@ -89,33 +87,25 @@ class Chain:
         """
         return self.sizes[batch_number // self.period % len(self.sizes)] if self.sizes else None
 
-    def matrices(self, uniform: np.ndarray, size: Size | None = None) -> np.ndarray:
-        """Random geometry from input to input, float64 [B, 3, 3], for uniform numbers [B, draws].
+    def draw(
+        self, uniform: np.ndarray, labels: MovingLabels, size: Size | None = None, pick: Pick | None = None
+    ) -> tuple[list[list[Layer]], np.ndarray]:
+        """What each image of a batch goes through.
 
-        The image is mirrored, and left and right change places, where the determinant is negative.
+        Args:
+            uniform: [B, draws], from [0, 1).
+            labels: of the batch, fitted to the input; settled on return.
+            size: (H, W) of the input; None for the network's own.
+            pick: where other samples come from, for a chain that joins.
+
+        Returns:
+            The layers of each image, and float64 [B, 3, 3], original image to input. An image is mirrored where the
+            determinant is negative.
         """
-        total = np.broadcast_to(np.eye(3), (len(uniform), 3, 3))
-        for link in self.geometry:
-            numbers = uniform[:, link.column : link.column + link.draws - 1]
-            matrix = GEOMETRIC[link.name].matrices(link.arguments, numbers, size or self.size)
-            total = np.where(link.applied(uniform)[:, None, None], matrix, np.eye(3)) @ total
-        return total
-
-    def colours(self, uniform: np.ndarray) -> list[list[Step]]:
-        """Steps for `colour.recolour`, a list for each image, for uniform numbers [B, draws]."""
-        steps: list[list[Step]] = [[] for _ in uniform]
-        for link in self.colour:
-            step = COLOURING[link.name].step
-            column = uniform[:, link.column].tolist()
-            for row in np.flatnonzero(link.applied(uniform)).tolist():
-                steps[row].append(step(link.arguments, column[row]))
-        return steps
-
-    def sample(self, rng: np.random.Generator) -> tuple[np.ndarray, bool, list[Step]]:
-        """One image's matrix (float64 [3, 3], input to input), whether it mirrors, and its colour steps."""
-        uniform = rng.random((1, self.draws))
-        matrix = self.matrices(uniform)[0]
-        return matrix, bool(determinant(matrix) < 0), self.colours(uniform)[0]
+        draft = Draft(labels, size or self.size, pick)
+        for link in self.links:
+            draft.take(link, uniform)
+        return draft.finish()
 
 
 def build_chain(
@@ -123,60 +113,88 @@ def build_chain(
     *,
     input_shape: Sequence[int],
     rescaling: Rescaling | None = None,
+    skeleton: Skeleton | None = None,
+    run_code: bool = True,
 ) -> Chain:
     """The chain that section `data_augmentation` describes; an empty section gives one that changes nothing.
 
     Args:
-        augmentation: ST's names, each with its arguments, in the order to apply.
+        augmentation: ST's names, or FILE.py:FUNCTION, each with its arguments, in the order to apply.
         input_shape: (H, W, C) of the network's input.
         rescaling: scale and offset, in whose units `fill_value` is given.
+        skeleton: tells the upper body, for `random_half_body`.
+        run_code: False checks a configuration: files of the user's own are looked for but not run, and missing from
+            the chain.
 
     Raises:
         ConfigError: a line for each name or argument that is wrong.
+        UserError: a file of the user's own fails when it is run.
     """
     lines: list[str] = []
     read: dict[str, dict[str, Any]] = {}
+    operations: dict[str, Operation | None] = {}
     for name, given in augmentation.items():
         try:
-            read[name] = _read(name, given)
+            operations[name], read[name] = _read(name, given, input_shape, skeleton, run_code)
+        except ConfigError as error:
+            lines.append(str(error))
         except ValueError as error:
             lines += error.args
     outside, outside_lines = _outside(augmentation, read, rescaling or Rescaling())
     if lines or outside_lines:
         raise ConfigError("\n".join(lines + outside_lines))
-    geometry, colour, column = [], [], 0
+    links, column = [], 0
     for name, arguments in read.items():
-        if name != RESIZING:
-            (geometry if name in GEOMETRIC else colour).append(Link(name, arguments, column))
-            column += (geometry if name in GEOMETRIC else colour)[-1].draws
+        operation = operations[name]
+        if operation is not None:
+            links.append(Link(name, operation, arguments, column))
+            column += links[-1].draws
     resizing = read.get(RESIZING, {"image_sizes": (), "period": 1})
     return Chain(
-        tuple(geometry),
-        tuple(colour),
-        (int(input_shape[0]), int(input_shape[1])),
-        resizing["image_sizes"],
-        resizing["period"],
-        **outside,
+        tuple(links), (int(input_shape[0]), int(input_shape[1])), resizing["image_sizes"], resizing["period"], **outside
     )
 
 
-def _read(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Checked arguments of one augmentation. Raises ValueError with a line for each fault."""
+def _read(
+    name: str, given: Mapping[str, Any] | None, input_shape: Sequence[int], skeleton: Skeleton | None, run_code: bool
+) -> tuple[Operation | None, dict[str, Any]]:
+    """Operation and checked arguments of one entry; no operation for what is not drawn image by image.
+
+    Raises ValueError with a line for each fault, or ConfigError.
+    """
     where = f"{SECTION}.{name}"
     if name == RESIZING:
-        return read_arguments(where, given, _RESIZING)
-    if name in COLOURING:
-        return read_arguments(where, given, COLOURING[name].arguments)
-    if name in GEOMETRIC:
-        arguments = read_arguments(where, given, GEOMETRIC[name].arguments)
-        fault = faults(name, arguments)
-        if fault:
-            raise ValueError(f"{where}.{fault}")
-        return arguments
-    known = [*GEOMETRIC, *COLOURING, RESIZING]
-    if name in LATER_AUGMENTATIONS:
-        raise ValueError(f"{where}: not built yet; allowed {', '.join(known)}")
-    raise ValueError(f"{where}: no such augmentation; allowed {', '.join(known)}{did_you_mean(name, known)}")
+        return None, read_arguments(where, given, _RESIZING)
+    if is_own_function(name):
+        return own_augmentation(name, given, where=where, run_code=run_code)
+    operation = OPERATIONS.get(name)
+    if operation is None:
+        known = [*OPERATIONS, RESIZING]
+        raise ValueError(
+            f"{where}: no such augmentation; allowed {', '.join(known)}, or FILE.py:FUNCTION{did_you_mean(name, known)}"
+        )
+    arguments = read_arguments(where, given, operation.arguments)
+    fault = faults(name, arguments)
+    if fault:
+        raise ValueError(f"{where}.{fault}")
+    if isinstance(operation, Colouring) and operation.rgb and len(input_shape) > 2 and input_shape[2] == 1:
+        raise ValueError(f"{where}: needs colour, but preprocessing.color_mode is grayscale; leave it out")
+    if isinstance(operation, PersonGeometric) and operation.skeleton:
+        arguments["upper_body"] = _upper_body(where, skeleton)
+    return operation, arguments
+
+
+def _upper_body(where: str, skeleton: Skeleton | None) -> np.ndarray:
+    """bool [K], the keypoints above the waist."""
+    if skeleton is None or not skeleton.upper_body:
+        named = f"skeleton {skeleton.name}" if skeleton else "data set without a skeleton"
+        raise ValueError(
+            f"{where}: the {named} names no upper body; list its keypoints as upper_body in the skeleton's YAML "
+            "(docs/skeletons.md)"
+        )
+    upper = np.zeros(skeleton.count, dtype=bool)
+    upper[list(skeleton.upper_body)] = True
+    return upper
 
 
 def _outside(
@@ -191,7 +209,8 @@ def _outside(
     faults: list[str] = []
     moving = [name for name in read if "fill_mode" in read[name]]
     for argument in ("fill_mode", "fill_value", "interpolation"):
-        given = [name for name in moving if (augmentation[name] or {}).get(argument) is not None]
+        takers = [name for name in read if argument in read[name] and name != RESIZING]
+        given = [name for name in takers if (augmentation[name] or {}).get(argument) is not None]
         if len({read[name][argument] for name in given}) > 1:
             _log.info(
                 "%s: the image is resampled once; %s %s of %s serves all",

@@ -1,9 +1,9 @@
-"""The MobileNetV2 backbone: Keras Applications' own, so that its weights and widths are the published ones."""
+"""MobileNetV2: Keras Applications' own, so that its weights, widths and layer indices are the published ones."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from stm32pose.errors import ConfigError
 from stm32pose.models.layers import check_input_shape
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 STRIDE = 32
 TAPS = ("block_2_add", "block_5_add", "block_9_add", "out_relu")
 LAST_LAYER = TAPS[-1]
+FIRST_BLOCK = "expanded_conv_project_BN"
 
 
 def mobilenet_v2(input_shape: tuple[int, int, int], alpha: float = 1.0) -> keras.Model:
@@ -36,3 +37,12 @@ def mobilenet_v2(input_shape: tuple[int, int, int], alpha: float = 1.0) -> keras
 def taps(backbone: keras.Model) -> list[KerasTensor]:
     """Features of strides 4, 8, 16 and 32, in that order."""
     return [backbone.get_layer(name).output for name in TAPS]
+
+
+def mobilenet_v2_features(
+    input_shape: tuple[int, int, int], alpha: float
+) -> tuple[KerasTensor, dict[int, KerasTensor]]:
+    """Features of strides 2 to 32: the block outputs that MoveNet takes, and the first block's."""
+    backbone = mobilenet_v2(input_shape, alpha)
+    found = [backbone.get_layer(FIRST_BLOCK).output, *taps(backbone)]
+    return cast("KerasTensor", backbone.input), dict(zip((2, 4, 8, 16, 32), found, strict=True))
