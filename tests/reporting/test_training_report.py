@@ -51,7 +51,7 @@ def record_of(folder: Path, *events: dict[str, Any]) -> tuple[TrainingRecord, Ru
 
 
 def colours(path: Path, box: tuple[slice, slice] | None = None) -> np.ndarray:
-    image = cv2.imread(str(path)).astype(int)
+    image = np.asarray(cv2.imread(str(path))).astype(int)
     return image if box is None else image[box]
 
 

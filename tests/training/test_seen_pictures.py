@@ -223,7 +223,7 @@ def test_files_and_tags_of_a_training(tmp_path: Path, bgr: bool) -> None:
         ("inputs_targets_predictions", 12, "validation"),
     ]
     assert source.opened == 1  # the images that are followed are read once
-    drawn = cv2.imread(str(tmp_path / "augmented.jpg"))  # BGR
+    drawn = np.asarray(cv2.imread(str(tmp_path / "augmented.jpg")))  # BGR
     assert np.median(drawn[..., 0][drawn.min(axis=2) < 100]) > 150
 
 

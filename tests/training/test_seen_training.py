@@ -83,7 +83,7 @@ def test_oks_of_each_joint_is_that_of_the_evaluation(seen: Any) -> None:
 
     result, folder, events, _ = seen
     config, samples = dots.dots_config(), dots.dots_splits(folder / "data").validation
-    model = keras.models.load_model(result.best, compile=False)
+    model: Any = keras.models.load_model(result.best, compile=False)
     codec = make_codec("heatmaps_spe", input_shape=(64, 64, 3), output_shapes=[(16, 16, 3)], keypoints=3)
     pipeline = Pipeline(samples, input_shape=(64, 64, 3), preprocessing=config.preprocessing, batch_size=8)
     (batch,) = pipeline.epoch(0)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-WIDTHS = {"heatmaps_spe": (1,), "simcc_spe": (1,), "spe": (3,), "movenet_spe": (0, 1, 2, 2)}
-"""Filters a keypoint of the convolution behind each output, MoveNet's in the order of `codecs.movenet.ROLES`."""
+WIDTHS = {"heatmaps_spe": (1,), "simcc_spe": (None,), "spe": (3,), "movenet_spe": (0, 1, 2, 2)}
+"""Filters a keypoint of the convolution behind each output, None for any number; MoveNet's in the order of
+`codecs.movenet.ROLES`."""
 
 
 def adapt_keypoints(
@@ -53,16 +54,16 @@ def adapt_keypoints(
     order = output_order(shapes, had, model.output_names) if kind == "movenet_spe" else (0,)
     changed: dict[int, dict[str, Any]] = {}
     for index, width in zip(order or (), WIDTHS[kind], strict=True):
-        if not width:
+        if width == 0:
             continue
         through = shapes[0][-1] if kind == "simcc_spe" else 0
-        last, between = last_convolution(model.outputs[index], width * had, through=through)
-        if last is None:
+        last, between = last_convolution(model.outputs[index], through=through)
+        if last is None or last.filters % had or width not in (None, last.filters // had):
             raise UserError(
                 f"{where}: {model.name} gives {had} keypoints and {keypoints} are wanted, but not one convolution "
                 f"makes output {index} of {list(shapes[index])}"
             )
-        changed[id(last)] = {"filters": width * keypoints}
+        changed[id(last)] = {"filters": last.filters // had * keypoints}
         for layer in between:
             if isinstance(layer, keras.layers.Reshape):
                 place = 0 if kind == "simcc_spe" else -2
@@ -100,12 +101,11 @@ def adapt_keypoints(
     return adapted
 
 
-def last_convolution(output: Any, filters: int, *, through: int = 0) -> tuple[Any, list[Any]]:
-    """The one convolution of `filters` filters that `output` comes from, or None, and the layers after it.
+def last_convolution(output: Any, *, through: int = 0) -> tuple[Any, list[Any]]:
+    """The one convolution that `output` comes from, or None where there are several, and the layers after it.
 
     Args:
         output: a tensor of the model.
-        filters: of the convolution wanted; another one ends the search.
         through: filters of a convolution that is walked through, 0 for none.
     """
     from keras import layers
@@ -122,7 +122,7 @@ def last_convolution(output: Any, filters: int, *, through: int = 0) -> tuple[An
             continue
         for node in operation._inbound_nodes:
             frontier += [tensor._keras_history.operation for tensor in node.input_tensors]
-    if len(found) != 1 or found[0].filters != filters:
+    if len(found) != 1:
         return None, []
     return found[0], [operation for operation in seen.values() if operation is not found[0]]
 

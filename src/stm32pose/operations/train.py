@@ -115,14 +115,13 @@ def start_model(config: Config, run: Run, skeleton: Skeleton, resume) -> keras.M
         if model_kind(path) != "keras":
             raise ConfigError(f"model.model_path: got {path}; training starts from a .keras or .h5 file")
         model = load_model(path)
-        if model.output_shape[-1] != skeleton.count:
+        adapted = adapt_keypoints(model, skeleton.count, model_type=config.model.model_type)
+        if adapted is not model:
             log.warning(
-                "%s has %s keypoints, %s has %d: its last layers are replaced and start anew",
+                "%s has other than the %d keypoints of %s: its last layers are replaced and start anew",
                 path,
-                model.output_shape[-1],
-                skeleton.name,
                 skeleton.count,
+                skeleton.name,
             )
-            model = adapt_keypoints(model, skeleton.count, model_type=config.model.model_type)
-        return model
+        return adapted
     return build_model(config.model, keypoints=skeleton.count)

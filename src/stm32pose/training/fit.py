@@ -219,8 +219,8 @@ def _loss(settings: Training, codec: Codec) -> keras.Loss:
     order = getattr(codec, "order", ())
     if list(order) != sorted(order):
         raise ConfigError(
-            f"model.model_path: its outputs are in the order {list(order)}; a network to train gives centre, heat maps, "
-            "regression and offsets in this order"
+            f"model.model_path: its outputs are in the order {list(order)}; a network to train gives centre, heat "
+            "maps, regression and offsets in this order"
         )
     return make_loss(
         name,
