@@ -24,6 +24,13 @@ FILE = {
 }
 
 
+PREDICTS = {
+    "operation_mode": "prediction",
+    "dataset": {"prediction_path": "images"},
+    "postprocessing": {"decode": "argmax"},
+}
+
+
 def lines_of(base: dict, **sections) -> list[str]:
     mapping = {**base}
     for name, value in sections.items():
@@ -114,6 +121,11 @@ def test_the_error_has_a_line_for_each():
             "tools.stedgeai.optimization: no effect on an estimate",
         ),
         ({"operation_mode": "quantization", "evaluation": {"profile": "profile_O1"}}, None),
+        (
+            {**PREDICTS, "model": {"model_path": "m.tflite", "model_type": "simcc_spe"}},
+            "postprocessing.decode: no effect but with model_type: heatmaps_spe",
+        ),
+        ({**PREDICTS, "model": {"model_path": "m.tflite"}}, None),
     ],
 )
 def test_what_has_no_effect_is_noted(sections, note):

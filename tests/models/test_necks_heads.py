@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -258,6 +259,25 @@ def test_int8_files_compute_in_integers_and_their_sidecar_decodes_them(trained):
     codec = codec_from_description(described, output_shapes=[output.shape for output in runner.outputs])
     np.testing.assert_allclose(codec.decode(runner.predict(images))[:, 0], decoded(kind, path, images), atol=1e-4)
     assert described["model_type"] == kind
+
+
+def test_the_sidecar_is_believed_before_shapes(trained):
+    """The step's own way to a codec: described, and refused where the configuration says another kind."""
+    from stm32pose.config.schema import Config
+    from stm32pose.operations.codec import codec_of as codec_of_file
+
+    kind, folder = trained
+    runner: Any = load_runner(folder / "net.tflite", rescaling=RESCALING)
+    skeleton: Any = SimpleNamespace(count=3)
+    section = {"model_path": str(runner.path), "model_type": kind}
+    rescaling = {"rescaling": {"scale": RESCALING[0], "offset": RESCALING[1]}}
+    config = Config.model_validate({"operation_mode": "evaluation", "model": section, "preprocessing": rescaling})
+    described = json.loads((folder / "net.json").read_text())["codec"]
+    assert codec_of_file(config, runner, skeleton).describe() == described
+    other = next(name for name in KINDS if name != kind)
+    config = config.model_copy(update={"model": config.model.model_copy(update={"model_type": other})})
+    with pytest.raises(ConfigError, match=f"was made as {kind}, as net.json beside it says.*set model_type: {kind}"):
+        codec_of_file(config, runner, skeleton)
 
 
 @pytest.mark.parametrize("keypoints", [2, 7])

@@ -142,6 +142,22 @@ def test_pictures_lie_in_the_folder_of_figures(seen: Any) -> None:
     }
 
 
+def test_pictures_are_in_tensorboard_as_it_shows_them(seen: Any) -> None:
+    import cv2
+    import tensorflow as tf
+
+    _, folder, _, _ = seen
+    events = tensors(folder / "logs" / "validation")
+    tag = "inputs_targets_predictions"
+    assert events.SummaryMetadata(tag).plugin_data.plugin_name == "images"
+    assert [event.step for event in events.Tensors(tag)] == [1, 2, 3]
+    width, height, data = tf.make_ndarray(events.Tensors(tag)[-1].tensor_proto).tolist()
+    image = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+    assert image.shape == (int(height), int(width), 3)
+    file = np.asarray(cv2.imread(str(folder / "figures" / "training" / f"epoch_{EPOCHS:03d}.jpg")))
+    np.testing.assert_array_equal(image, file)
+
+
 def test_events_tell_which_epoch_is_the_best(seen: Any) -> None:
     result, _, events, _ = seen
     so_far = -1.0

@@ -59,7 +59,37 @@ def _no_training(config: Config) -> bool:
     return "train" not in config.steps
 
 
+def _keypoints_themselves(config: Config) -> bool:
+    return config.model.model_type == "spe"
+
+
+def _bins(config: Config) -> bool:
+    return config.model.model_type == "simcc_spe"
+
+
+def _no_heat_maps(config: Config) -> bool:
+    return config.model.model_type != "heatmaps_spe"
+
+
 IDLE: tuple[Idle, ...] = (
+    Idle(
+        ("training.heatmap.target", "training.heatmap.sigma"),
+        ("train",),
+        "no effect with model_type: spe, which has no heat maps",
+        _keypoints_themselves,
+    ),
+    Idle(
+        ("training.heatmap.target",),
+        ("train",),
+        "no effect with model_type: simcc_spe, whose targets are Gaussians",
+        _bins,
+    ),
+    Idle(
+        ("postprocessing.decode",),
+        ("train", "evaluate", "predict"),
+        "no effect but with model_type: heatmaps_spe",
+        _no_heat_maps,
+    ),
     Idle(("dataset.mix",), ("evaluate", "quantize"), "no effect without training", _no_training),
     Idle(
         tuple(f"evaluation.{key}" for key in ("profile", "input_type", "output_type", "input_chpos", "output_chpos")),

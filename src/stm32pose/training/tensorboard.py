@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from stm32pose.errors import UserError
@@ -63,9 +64,14 @@ class Curves:
     def picture(self, tag: str, image: np.ndarray, step: int, *, where: str = "validation") -> None:
         """One uint8 RGB picture."""
         import tensorflow as tf
+        from tensorboard.plugins.image import metadata
 
+        # As `tf.summary.image`, whose PNG takes longer than drawing and all else.
+        data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+        tensor = tf.constant([str(image.shape[1]).encode(), str(image.shape[0]).encode(), data])
+        kind = metadata.create_summary_metadata(display_name=None, description="")
         with self._writing(), self._writers[where].as_default():
-            tf.summary.image(tag, image[None], step=step)
+            tf.summary.write(tag, tensor, step=step, metadata=kind)
 
     def flush(self) -> None:
         """Make what was written visible."""
