@@ -64,7 +64,7 @@ def test_chain(model_type, people, tmp_path):
     # A network of two epochs is a poor one, but int8 may not lie elsewhere altogether.
     assert told["int8"]["epe_px"] == pytest.approx(told["float"]["epe_px"], rel=0.5)
     assert all(entry["images"] == 4 for entry in results["evaluation"])
-    assert results["benchmark"][0]["macs"] > 0
+    assert results["benchmark"][0]["routes"][0]["macs"] > 0
     pictures = {path.name for path in (tmp_path / "run" / "figures").rglob("*.jpg")}
     assert {"labels.jpg", "augmented.jpg", "latest.jpg"} <= pictures
 
