@@ -32,6 +32,14 @@ def list_images(folder: Path, *, where: str) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; no for a name that no file can have (too long, with a NUL), too."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def image_ids(names: Sequence[str]) -> list[int]:
     """A 64-bit number an image: the digits that end its stem; where these are missing or not unique, its position."""
     found = [re.search(r"(\d+)$", Path(name).stem) for name in names]
