@@ -75,10 +75,24 @@ def draw_pose(
 
 
 def draw_poses(image: np.ndarray, poses: np.ndarray, skeleton: Skeleton, **options) -> np.ndarray:
-    """`draw_pose` for each of `poses` [N, K, 3]."""
+    """`draw_pose` for each of `poses` [N, K, 3], limbs as wide as suits its size where no `thickness` is given."""
     for pose in poses:
-        image = draw_pose(image, pose, skeleton, **options)
+        image = draw_pose(
+            image, pose, skeleton, **({"thickness": limb_width(image, pose, _extent(pose, 0.0))} | options)
+        )
     return image
+
+
+def limb_width(image: np.ndarray, pose: np.ndarray, extent: np.ndarray | None) -> int:
+    """Pixels: people far away have thin limbs, a face of hundreds of points has thin dots.
+
+    Args:
+        image: [H, W, 3] to draw on.
+        pose: [K, 3].
+        extent: (left, top, width, height) of the pose, or None.
+    """
+    longest = max(extent[2], extent[3]) if extent is not None else 0
+    return min(line_width(image), max(1, round(longest / (250 if len(pose) > CROWDED else 60))))
 
 
 def draw_found(
@@ -101,14 +115,10 @@ def draw_found(
         labels: one short text a pose, written at its box or above its highest joint; none: no text.
     """
     canvas = np.ascontiguousarray(image).copy()
-    widest = line_width(canvas)
     for index in reversed(range(len(keypoints))):
         pose = keypoints[index]
         extent = boxes[index] if boxes is not None else _extent(pose, threshold)
-        # People far away have thin limbs; a face of hundreds of points has thin dots.
-        longest = max(extent[2], extent[3]) if extent is not None else 0
-        share = 250 if len(pose) > CROWDED else 60
-        width = min(widest, max(1, round(longest / share)))
+        width = limb_width(canvas, pose, extent)
         canvas = draw_pose(canvas, pose, skeleton, threshold=threshold, thickness=width, uncertain=True)
         if boxes is not None:
             draw_box(canvas, boxes[index])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ def find_own_file(name: str, *, where: str) -> tuple[Path, str]:
     if not path.is_file():
         raise ConfigError(f"{where}: no file '{file}'")
     return path, function
+
+
+def line_of(error: BaseException, name: str) -> str:
+    """` in line 13` of the file of `FILE.py:FUNCTION` where an error passed last; nothing where it never was there."""
+    file = Path(name.rpartition(":")[0]).name
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).name == file]
+    return f" in line {lines[-1]}" if lines else ""
 
 
 def load_own_function(name: str, *, where: str) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from stm32pose.data.readers import crops, detect_format, read_images, read_sampl
 from stm32pose.data.yolo import write_yolo
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.skeletons.skeleton import load_skeleton
+from stm32pose.transforms.labels import MovingLabels
 
 COCO = load_skeleton("coco17")
 PERSON = load_skeleton("person13")
@@ -66,6 +67,20 @@ def test_a_crop_a_person(mixed):
         assert sample.region[0] + sample.region[2] / 2 == pytest.approx(left + width / 2)
         assert sample.region[1] + sample.region[3] / 2 == pytest.approx(top + height / 2)
     assert crops(samples[0], 0)[0].region == pytest.approx(tuple(samples[0].boxes[0]))
+
+
+def test_areas_of_people_without_a_box_survive_the_transforms():
+    """A labelled area and a box of 0 x 0: nothing says that a part of it is cut off."""
+    keypoints = np.tile(np.array([[[4.0, 4.0, 2.0]]]), (3, 1, 1))
+    boxes = np.array([[0.0, 0, 0, 0], [2.0, 2, 4, 4], [20.0, 20, 4, 4]])
+    moving = MovingLabels(
+        keypoints, boxes, np.array([9.0, 9.0, 9.0]), np.zeros(3, np.int64), np.diag([2.0, 2.0, 1.0])[None], None
+    )
+    window = np.array([[0, 0, 8, 16]])
+    moving.settle(window)
+    assert moving.areas.tolist() == [36, 18, 0]
+    moving.settle(window)
+    assert moving.areas.tolist() == [36, 18, 0]
 
 
 def test_formats_are_found(mixed, tmp_path):

@@ -123,7 +123,25 @@ def test_long_and_deep_ones_end_at_once(text):
     with pytest.raises(ConfigError, match=r"^dataset.filter: "):
         parse(text)
     assert time.perf_counter() - start < 1
-    parse("not " * 200 + "p")
+
+
+@pytest.mark.parametrize("text", ["{}1 < 0", "{}1 + a > 0", "a * {}b > 0 and p"])
+def test_what_is_accepted_can_be_evaluated(text):
+    """960 minus signs pass Python's parser, and would end in its recursion limit behind the checker."""
+    for signs in (*range(30, 60), 500, 900, 960, 980):
+        signed = text.format("-" * signs)
+        try:
+            expression = parse(signed)
+        except ConfigError as error:
+            assert signs > 40
+            assert "nested too deeply; allowed are 50 levels" in str(error) or signs > 900
+        else:
+            assert signs <= 50
+            for _, part in expression.clauses:
+                evaluate(part, {"a": np.ones(3), "b": np.ones(3), "p": np.ones(3, bool)})
+    parse("not " * 40 + "p")
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        parse("not " * 51 + "p")
 
 
 def make(people=3, images=4, seed=0):

@@ -70,6 +70,74 @@ def test_boxes_find_their_skeletons(tmp_path):
     assert [(points[:, 2] > 0).sum() for points in sample.keypoints] == [3, 3, 0]
 
 
+@pytest.mark.parametrize(
+    ("corners", "rotation", "hull"),
+    [
+        ((10, 10, 40, 20), ' rotation="90.0"', (20, 0, 10, 30)),
+        ((10, 10, 40, 20), ' rotation="270"', (20, 0, 10, 30)),
+        ((10, 10, 40, 20), ' rotation="180"', (10, 10, 30, 10)),
+        ((10, 10, 20, 20), ' rotation="45"', (15 - 50**0.5, 15 - 50**0.5, 200**0.5, 200**0.5)),
+        ((40, 20, 10, 10), "", (10, 10, 30, 10)),
+        ((40, 10, 10, 20), "", (10, 10, 30, 10)),
+    ],
+)
+def test_turned_boxes_and_corners_in_any_order(tmp_path, corners, rotation, hull):
+    xtl, ytl, xbr, ybr = corners
+    box = f'<box label="person" xtl="{xtl}" ytl="{ytl}" xbr="{xbr}" ybr="{ybr}"{rotation}/>'
+    body = image(f'{box}<points label="wrist" points="25,15"/>')
+    (sample,) = read_samples(write_xml(tmp_path, body), ARM)
+    assert sample.boxes[0] == pytest.approx(hull, abs=1e-4)
+
+
+def test_points_of_another_object_are_not_the_persons(tmp_path):
+    boxes = (
+        '<box label="person" xtl="0" ytl="0" xbr="20" ybr="40"/>'
+        '<box label="dog" xtl="40" ytl="0" xbr="60" ybr="40" group_id="3"/>'
+    )
+    points = (
+        '<points label="wrist" points="5,5"/><points label="elbow" points="50,5"/>'
+        '<points label="shoulder" points="1,1" group_id="3"/>'
+    )
+    (sample,), problems = scan_samples(write_xml(tmp_path, image(boxes + points)), ARM)
+    assert sample.keypoints[0].tolist() == [[0, 0, 0], [0, 0, 0], [5, 5, 2]]
+    assert [problem.message for problem in problems if problem.code == "other_object"] == [
+        "2 points belong to boxes of another label (dog) and are left out, e.g. shoulder"
+    ]
+
+
+def test_images_without_any_shape_are_left_out(tmp_path):
+    """Nobody may have looked at them; one with any shape was looked at, and shows nobody."""
+    ball = '<polygon label="ball" points="1,1;2,2;3,1"/>'
+    body = image(skeleton(ONE)) + image("", "b.png", 1) + image(ball, "c.png", 2) + image("<tag label='x'/>", "d.png")
+    folder = write_xml(tmp_path, body, images=("a.png", "b.png", "c.png", "d.png"))
+    samples, problems = scan_samples(folder, ARM, pose="multi")
+    assert [(sample.image.name, sample.instances) for sample in samples] == [("a.png", 1), ("c.png", 0)]
+    assert [(problem.code, problem.severity, problem.message) for problem in problems] == [
+        ("missing_label", "warning", "2 of 4 listed images hold no shape and are left out, e.g. b.png")
+    ]
+
+
+def test_one_point_and_no_box(tmp_path):
+    body = image(skeleton([("wrist", 9, 9, 0, 0)]) + '<box label="person" xtl="9" ytl="9" xbr="9" ybr="12"/>')
+    (sample,), problems = scan_samples(write_xml(tmp_path, body), ARM, pose="multi")
+    assert sample.boxes[0].tolist() == [9, 9, 0, 0]
+    assert "empty_box" in [problem.code for problem in problems]
+
+
+def test_the_size_of_the_image_is_the_files(tmp_path):
+    folder = write_xml(tmp_path, image(skeleton(ONE)))
+    write_picture(folder / "a.png", size=(60, 40))
+    with pytest.raises(UserError, match=r"a.png: the image is 40 x 60 pixels, its labels say 60 x 40$"):
+        read_samples(folder, ARM)
+
+
+def test_a_name_that_no_file_can_have(tmp_path):
+    body = image(skeleton(ONE)) + image(skeleton(ONE), f"sub/{'x' * 5000}.png", 1)
+    samples, problems = scan_samples(write_xml(tmp_path, body), ARM)
+    assert [sample.image.name for sample in samples] == ["a.png"]
+    assert [problem.code for problem in problems] == ["missing_image", "missing_joint"]
+
+
 def test_single_points_are_put_together(tmp_path):
     def point(name, x, y, group=""):
         return f'<points label="{name}" occluded="0" points="{x},{y}" {group}/>'

@@ -59,6 +59,24 @@ def test_several_animals_are_instances(tmp_path):
     assert [sample.image.name for sample in read_samples(path.parent, PAW)] == ["a.png"]
 
 
+def test_frames_without_a_point_are_left_out_and_boxes_without_extent_are_told(tmp_path):
+    points = np.arange(18.0).reshape(3, 1, 3, 2)
+    points[1] = NAN
+    points[2, 0, 1:] = NAN
+    path = write_csv(tmp_path / "vid" / "CollectedData_Me.csv", ["a.png", "b.png", "c.png"], points)
+    samples, problems = scan_samples(path.parent, PAW, pose="multi")
+    assert [sample.image.name for sample in samples] == ["a.png", "c.png"]
+    assert [(problem.code, problem.severity) for problem in problems] == [
+        ("empty_box", "warning"),
+        ("missing_label", "warning"),
+    ]
+    assert problems[0].where == samples[1].source
+    assert problems[1].message.startswith("1 of 3 listed images have no labelled point and are left out, e.g. ")
+    assert problems[1].message.endswith("b.png")
+    crops, _ = scan_samples(path.parent, PAW, instance="crop")
+    assert [sample.image.name for sample in crops] == ["a.png"]
+
+
 def test_pandas_writes_what_is_read(tmp_path):
     pandas = pytest.importorskip("pandas")
     columns = pandas.MultiIndex.from_product(

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from label_files import coco_document, random_sample, write_coco, write_picture
 
+from stm32pose.config.data_sections import Dataset
+from stm32pose.config.load import load_config
 from stm32pose.data.readers import read_samples
 from stm32pose.data.yolo import write_yolo
 from stm32pose.errors import ConfigError
@@ -72,6 +74,26 @@ def test_wrong_names(folder, names, message):
     with pytest.raises(ConfigError, match=message) as caught:
         read_samples(folder / "set", ARM, keypoint_map=names)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [1.5, float("inf"), True, [1], {"a": 1}])
+def test_neither_name_nor_index_is_one_line(value):
+    mapping = {
+        "operation_mode": "training",
+        "model": {"model_name": "custom", "input_shape": [64, 64, 3]},
+        "dataset": {"training_path": "x", "keypoints": 17, "keypoint_map": {"nose": value}},
+        "training": {"batch_size": 8},
+    }
+    with pytest.raises(ConfigError) as caught:
+        load_config(mapping, check_paths=False)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith("dataset.keypoint_map.nose: ")
+    assert "expected a name, an index from 0, or null" in line
+
+
+def test_whole_numbers_names_and_null_are_right():
+    given = {"nose": 3.0, "left_eye": "8", "right_eye": None, "left_ear": 0}
+    assert Dataset(keypoint_map=given).keypoint_map == {"nose": 3, "left_eye": "8", "right_eye": None, "left_ear": 0}
 
 
 def test_a_map_of_every_keypoint_is_a_permutation():

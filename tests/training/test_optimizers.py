@@ -78,6 +78,117 @@ def test_schedules_in_steps_are_the_same_in_a_graph(name: str) -> None:
     assert float(copy(59)) == pytest.approx(wanted[59])
 
 
+STEPPED = {"boundaries": [2, 5], "values": [1.0, 0.5, 0.25]}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "end"),
+    [
+        (
+            {"PiecewiseConstantDecay": {**STEPPED, "boundaries": [5, 2]}},
+            ".boundaries: got [5, 2]; a list of whole numbers from 0 up, each above the one before is needed",
+        ),
+        (
+            {"PiecewiseConstantDecay": {**STEPPED, "boundaries": []}},
+            ".boundaries: got []; it is empty; a list of whole numbers from 0 up, each above the one before is needed",
+        ),
+        (
+            {"PiecewiseConstantDecay": {**STEPPED, "values": [1.0, 0.5]}},
+            ".values: got 2 values and 2 boundaries; 2 boundaries part the training into 3 pieces, each with its value",
+        ),
+        (
+            {"PiecewiseConstantDecay": {**STEPPED, "values": [1.0, -0.5, 0.1]}},
+            ".values: got [1.0, -0.5, 0.1]; a list of numbers above 0 is needed",
+        ),
+        (
+            {"PiecewiseConstantDecay": {**STEPPED, "boundaries": ["a", 5]}},
+            ".boundaries[0]: got 'a'; a number is needed",
+        ),
+        ({"PiecewiseConstantDecay": {**STEPPED, "values": [1.0, 0.5, "b"]}}, ".values[2]: got 'b'; a number is needed"),
+        ({"PiecewiseConstantDecay": {**STEPPED, "values": None}}, ".values: got None; a list is needed"),
+        (
+            {"CosineDecay": {"initial_learning_rate": -1}},
+            ".initial_learning_rate: got -1; a number above 0 is needed",
+        ),
+        ({"CosineDecay": {"initial_learning_rate": 0}}, ".initial_learning_rate: got 0; a number above 0 is needed"),
+        ({"CosineDecay": {"initial_learning_rate": None}}, ".initial_learning_rate: got None; a number is needed"),
+        (
+            {"CosineDecay": {"initial_learning_rate": 0, "warmup_target": -0.1, "warmup_steps": 2}},
+            ".warmup_target: got -0.1; a number above 0 is needed",
+        ),
+        (
+            {"CosineDecay": {"initial_learning_rate": math.inf}},
+            ".initial_learning_rate: got inf; a number above 0 is needed",
+        ),
+        (
+            {"PolynomialDecay": {"initial_learning_rate": 0.1, "end_learning_rate": -1}},
+            ".end_learning_rate: got -1; a number from 0 up is needed",
+        ),
+        (
+            {"CosineDecay": {"initial_learning_rate": 0.1, "decay_steps": 0}},
+            ".decay_steps: got 0; a whole number from 1 up is needed",
+        ),
+        (
+            {"CosineDecayRestarts": {"initial_learning_rate": 0.1, "first_decay_steps": None}},
+            ".first_decay_steps: got None; a whole number, 0 or more, is needed",
+        ),
+        (
+            {"StepListDecay": {"initial_learning_rate": 0.1, "boundaries": []}},
+            ".boundaries: got []; it is empty; a list of whole numbers from 1 up, each above the one before is needed",
+        ),
+    ],
+)
+def test_a_schedule_that_nobody_means_is_refused_by_run_and_check(schedule: dict[str, Any], end: str) -> None:
+    from stm32pose.commands.keras_names import check_classes
+    from stm32pose.config.load import load_config
+
+    (name,) = schedule
+    lines = {f"{WHERE}.Adam.learning_rate.{name}{end}"}
+    optimizer = {"Adam": {"learning_rate": schedule}}
+    with pytest.raises(ConfigError) as caught:
+        build(optimizer)
+    found = {str(caught.value)}
+    config = {
+        "operation_mode": "training",
+        "model": {"model_name": "custom", "input_shape": [64, 64, 3]},
+        "dataset": {"training_path": "x", "keypoints": 17},
+        "training": {"optimizer": optimizer},
+    }
+    with pytest.raises(ConfigError) as caught:
+        check_classes(load_config(config, check_paths=False))
+    assert {*found, str(caught.value)} == lines
+
+
+def test_a_length_that_is_null_is_that_of_the_training() -> None:
+    from stm32pose.commands.keras_names import check_classes
+    from stm32pose.config.load import load_config
+
+    section = {"Adam": {"learning_rate": {"CosineDecay": {"initial_learning_rate": 0.1, "decay_steps": None}}}}
+    config = {
+        "operation_mode": "training",
+        "model": {"model_name": "custom", "input_shape": [64, 64, 3]},
+        "dataset": {"training_path": "x", "keypoints": 17},
+        "training": {"optimizer": section},
+    }
+    check_classes(load_config(config, check_paths=False))
+    schedule = build(section, steps=50)._learning_rate
+    assert [float(schedule(25)), float(schedule(50))] == pytest.approx([0.05, 0.0], abs=1e-7)
+
+
+def test_a_warm_up_as_long_as_the_training_is_refused() -> None:
+    cosine = {"CosineDecay": {"initial_learning_rate": 0.0, "warmup_target": 0.1, "warmup_steps": 15}}
+    section = {"Adam": {"learning_rate": cosine}}
+    with pytest.raises(ConfigError) as caught:
+        build_optimizer(section, steps=15, epochs=3)
+    assert str(caught.value) == (
+        f"{WHERE}.Adam.learning_rate.CosineDecay.warmup_steps: got 15; the training has 15 steps, fewer are needed"
+    )
+    assert float(build_optimizer(section, steps=16, epochs=3)._learning_rate(15)) == pytest.approx(0.1)
+    # A dry run tries a longer training, and before the images are counted the length is not known.
+    build_optimizer(section, steps=15, epochs=3, dry=True)
+    build_optimizer(section, steps=1)
+
+
 def test_the_rate_that_was_used_is_that_of_the_last_step() -> None:
     import keras
 
@@ -131,6 +242,7 @@ def test_the_rate_that_was_used_with_accumulated_gradients_and_scaled_losses() -
         ({"Adam": {"learning_rate": {"ThreeStepDecai": {}}}}, "unknown schedule.*did you mean 'ThreeStepDecay'"),
         ({"Adam": {"learning_rate": {"Constant": {}}}}, "Constant: argument 'initial_learning_rate' is missing"),
         ({"Adam": {"learning_rate": math.nan}}, "got nan; it must be above 0"),
+        ({"SGD": {"gradient_accumulation_steps": math.inf}}, "got inf; a whole number, 0 or more, is needed"),
     ],
 )
 def test_mistakes_get_one_line(section: dict[str, Any], line: str) -> None:

@@ -103,6 +103,20 @@ def test_mistakes(name: str, arguments: dict[str, Any], epochs: int, line: str) 
         step_schedule(name, given, f"{WHERE}.{name}", steps=100, epochs=epochs)
 
 
+@pytest.mark.parametrize(("warmup", "refused"), [(1000, True), (15, True), (4, True), (3, False), (0, False)])
+def test_a_warm_up_ends_before_the_first_drop(warmup: int, refused: bool) -> None:
+    """15 steps in 5 epochs: the first drop is at step 4."""
+    if not refused:
+        assert 0.1 in {pieces("WarmupThreeStepDecay", 15, 5, warmup_steps=warmup).rate(step) for step in range(15)}
+        return
+    with pytest.raises(ConfigError) as caught:
+        pieces("WarmupThreeStepDecay", 15, 5, warmup_steps=warmup)
+    assert str(caught.value) == (
+        f"{WHERE}.WarmupThreeStepDecay.warmup_steps: got {warmup}; the training has 15 steps and its rate first drops "
+        "at step 4: fewer are needed, or boundaries"
+    )
+
+
 def test_without_a_length_names_and_arguments_are_looked_at() -> None:
     assert step_schedule_problems("WarmupThreeStepDecay", {"initial_learning_rate": 1}, WHERE) == []
     assert (

@@ -286,6 +286,17 @@ def test_levels_wait_and_what_is_bound_to_its_place_keeps_it():
     assert len(last.draw(np.full((1, last.draws), 0.1), nobody(1))[0][0]) == 1
 
 
+@pytest.mark.parametrize(
+    ("colour", "corner"), [({"random_invert": {"change_rate": 1}}, 255), ({"random_brightness": {"factor": 0.4}}, 102)]
+)
+def test_levels_written_before_geometry_recolour_the_fill(colour, corner):
+    """As docs/augmentation.md says, with its figures."""
+    chain = build_chain({**colour, "random_rotation": {"factor": (0.1, 0.1)}}, input_shape=SHAPE)
+    ((layer,),), _ = chain.draw(np.full((1, chain.draws), 0.999999), nobody(1))
+    image = g.warp(np.full(SHAPE, 90, np.uint8), layer.matrix, SHAPE[:2], fill=chain.fill)
+    assert recolour(image, layer.steps)[0, 0].tolist() == [corner] * 3
+
+
 def test_an_image_that_the_bound_change_misses_is_resampled_once():
     blur = {"filter_size": 3, "change_rate": 0.5}
     chain = build_chain({"random_blur": blur, "random_rotation": {"factor": 0.2}}, input_shape=SHAPE)

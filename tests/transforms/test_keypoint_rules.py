@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stm32pose.transforms import geometry as g
-from stm32pose.transforms.chain import OPERATIONS
+from stm32pose.transforms.chain import OPERATIONS, build_chain
+from stm32pose.transforms.colour import recolour
 from stm32pose.transforms.erasing import cells_of, erase, holes_of, rectangles_of
 from stm32pose.transforms.labels import MovingLabels
 from stm32pose.transforms.mosaic import halves, into_windows
@@ -252,6 +253,23 @@ def test_holes_are_shares_of_the_sides_and_cells_a_grid():
     uniform = np.array([[0.1, 0.9, 0.9, 0.9, 0.9, 0.1, 0.5]])
     cells = cells_of({"ncells_x": 3, "ncells_y": 2, "erasing_prob": 0.2}, uniform, (80, 100))
     assert cells[0].tolist() == [[0, 0, 33, 40], *([[0, 0, 0, 0]] * 4), [67, 40, 100, 80]]
+
+
+@pytest.mark.parametrize(("across", "down"), [(1, 100), (100, 1), (100, 100)])
+def test_cells_without_a_pixel_paint_nothing(across, down):
+    """A grid finer than the input: what is painted is what clears keypoints, pixel by pixel."""
+    arguments = {"ncells_x": across, "ncells_y": down, "erasing_prob": 0.5}
+    chain = build_chain(
+        {"random_grid_cell_erasing": {**arguments, "color": 250, "change_rate": 1}}, input_shape=(40, 64, 3)
+    )
+    rows, columns = np.mgrid[:40, :64]
+    keypoints = np.stack([columns.ravel() + 0.5, rows.ravel() + 0.5, np.full(40 * 64, 2.0)], axis=1)
+    labels = labels_of(keypoints[None])
+    layers, _ = chain.draw(np.random.default_rng(3).random((1, chain.draws)), labels)
+    image = recolour(np.full((40, 64, 3), 77, np.uint8), layers[0][0].steps)
+    painted = image[..., 0] != 77
+    assert 0.2 < painted.mean() < 0.8
+    np.testing.assert_array_equal(labels.keypoints[0, :, 2].reshape(40, 64) == 0, painted)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -13,10 +13,11 @@ from typing import Any
 
 from stm32pose.config.schema import Config
 from stm32pose.errors import ConfigError, did_you_mean
-from stm32pose.training.arguments import check_value
+from stm32pose.training.arguments import FILLED, check_value
 from stm32pose.training.callbacks import CALLBACK_STATE, callback_problems
 from stm32pose.training.optimizers import check_rate, has_schedule, one_schedule
 from stm32pose.training.schedules import SCHEDULERS, too_many
+from stm32pose.training.schedules_keras import keras_schedule_problems
 from stm32pose.training.schedules_steps import STEP_SCHEDULES, step_schedule_problems
 
 # Public names of Keras that a configuration cannot ask for by themselves.
@@ -28,8 +29,6 @@ _NOT_ALONE = {
 _HIDDEN = {"name"}
 # Checked elsewhere: a number or a schedule.
 _RATE = "learning_rate"
-# What the run fills in where it is absent.
-_FILLED = {"decay_steps"}
 # Names beside those of Keras.
 _OWN = {"callback": tuple(SCHEDULERS), "schedule": tuple(STEP_SCHEDULES)}
 # Arguments of older releases of Keras, and what to write today.
@@ -116,7 +115,8 @@ def _rate_lines(value: Any, epochs: int, where: str) -> Iterator[str]:
     if name in STEP_SCHEDULES:
         yield from step_schedule_problems(name, given, f"{where}.{name}", epochs=epochs)
     else:
-        yield from _class_lines("schedule", "optimizers.schedules", name, given, where)
+        lines = [*_class_lines("schedule", "optimizers.schedules", name, given, where)]
+        yield from lines or keras_schedule_problems(given, f"{where}.{name}")
 
 
 def _class_lines(kind: str, module: str, name: str, given: Any, where: str) -> Iterator[str]:
@@ -140,7 +140,7 @@ def _class_lines(kind: str, module: str, name: str, given: Any, where: str) -> I
             yield f"{where}.{name}.{key}: unknown argument; allowed: {names}{near}"
     for key in found.required:
         # Callbacks that need an argument need a function: the run refuses them, and says what to take instead.
-        if key not in given and key not in _FILLED and kind != "callback":
+        if key not in given and key not in FILLED and kind != "callback":
             yield f"{where}.{name}: argument '{key}' is missing"
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from stm32pose.config.base import Fraction, OpenFraction, Path, Positive, PositiveInt, Section
 
@@ -13,7 +13,17 @@ Format = Literal[
     "youtube_faces", "deeplabcut", "cvat", "label_studio",
 ]  # fmt: skip
 
-KeypointMap = dict[str, int | str | None]
+
+def _name_or_index(value: Any) -> Any:
+    """One message for all; pydantic has one for each type of a union."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    whole = whole or (isinstance(value, float) and value.is_integer())
+    if value is not None and not isinstance(value, str) and not whole:
+        raise ValueError("expected a name, an index from 0, or null")
+    return value
+
+
+KeypointMap = dict[str, Annotated[int | str | None, BeforeValidator(_name_or_index)]]
 
 
 class Mixed(Section):

@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 import logging
 import mmap
-import posixpath
 from collections.abc import Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stm32pose.data.coco_layout import coco_parts, find_place, has_images, is_coco, list_coco, plain_file_name
-from stm32pose.data.files import image_ids, list_images
+from stm32pose.data.coco_values import is_box, is_crowd, key_of, size_of
+from stm32pose.data.files import image_ids, is_there, list_images
 from stm32pose.data.formats import Format, Part
 from stm32pose.data.images import image_size
+from stm32pose.data.listed import duplicate_images, plain_inside, same_name
 from stm32pose.data.problems import Problem
 from stm32pose.data.sample import Sample
 from stm32pose.errors import UserError
@@ -81,8 +82,9 @@ def read_coco(
     records = [
         record
         for record in document["annotations"]
-        if isinstance(record, dict) and (categories is None or _key(record.get("category_id")) in categories)
+        if isinstance(record, dict) and (categories is None or key_of(record.get("category_id")) in categories)
     ]
+    _report_strays(records, document, path, problems)
     table = _Table.read(records, file_count, images_by_id, path, problems)
     keypoints = joints.apply(table.keypoints)
     samples = _samples(images_by_id, table, keypoints, path, problems)
@@ -167,7 +169,7 @@ def _category(
         problems.append(Problem("missing_joint", "warning", str(path), message + ", ".join(joints.missing)))
     if joints.extra:
         log.info("%s: keypoints not in the skeleton %s: %s", path, skeleton.name, ", ".join(joints.extra))
-    return ({_key(found[0].get("id"))} if found else None), joints, count
+    return ({key_of(found[0].get("id"))} if found else None), joints, count
 
 
 def _called(names: Any, aliases: Mapping[str, str]) -> list[str] | None:
@@ -175,9 +177,18 @@ def _called(names: Any, aliases: Mapping[str, str]) -> list[str] | None:
     return [aliases.get(plain_name(name), str(name)) for name in names] if isinstance(names, list) else None
 
 
-def _key(value: Any) -> Any:
-    """An id as a key; what is no id is no key."""
-    return value if isinstance(value, (int, str)) else None
+def _report_strays(
+    records: list[dict[str, Any]], document: dict[str, Any], path: Path, problems: list[Problem]
+) -> None:
+    """Annotations of an image that the file does not list: their labels would be lost without a word."""
+    known = {key_of(item.get("id")) for item in document["images"] if isinstance(item, dict)} - {None}
+    strays = [record for record in records if key_of(record.get("image_id")) not in known]
+    if strays:
+        few = ", ".join(
+            f"{str(item.get('id'))[:30]} (image_id {str(item.get('image_id'))[:30]})" for item in strays[:3]
+        )
+        message = f"{len(strays)} of {len(records)} annotations belong to no listed image: {few}"
+        problems.append(Problem("unknown_image", "error", str(path), message + (", ..." if len(strays) > 3 else "")))
 
 
 def _has_keypoints(record: Any) -> bool:
@@ -190,29 +201,39 @@ def _images(
     """Image id of the file -> its path and (H, W), in the order of the names; those not there are left out."""
     found: dict[Any, tuple[Path, tuple[int, int] | None]] = {}
     absent: list[str] = []
+    named: dict[Path, str] = {}
+    twice: list[tuple[str, Path]] = []
     plain = {plain_file_name(name): name for name in listed}
     for number, item in enumerate(document["images"]):
-        name, key = (item.get("file_name"), item.get("id")) if isinstance(item, dict) else (None, None)
-        if not isinstance(name, str) or not isinstance(key, (int, str)) or isinstance(key, bool):
+        name, key = (item.get("file_name"), key_of(item.get("id"))) if isinstance(item, dict) else (None, None)
+        if not isinstance(name, str) or key is None:
             problems.append(Problem("bad_json", "error", str(path), f"images[{number}] has no file_name or no id"))
             continue
         if key in found:
             problems.append(Problem("bad_json", "error", str(path), f"images[{number}]: the id {key} is there twice"))
             continue
-        inside, base = _inside(name), name.replace("\\", "/").rsplit("/", 1)[-1]
+        inside, base = plain_inside(name), name.replace("\\", "/").rsplit("/", 1)[-1]
         if name in listed:
-            found[key] = (folder / name, _size(item))
-        elif inside and base != name and (folder / inside).is_file():
-            found[key] = (folder / inside, _size(item))
+            image = folder / name
+        elif inside and base != name and is_there(folder / inside) and (folder / inside).is_file():
+            image = folder / inside
         elif base in listed:
-            found[key] = (folder / base, _size(item))
+            image = folder / base
         elif plain_file_name(base) in plain:
-            found[key] = (folder / plain[plain_file_name(base)], _size(item))
+            image = folder / plain[plain_file_name(base)]
         elif inside is None:
             message = f"images[{number}]: file_name '{name}' leads out of {folder}; names are relative to that folder"
             problems.append(Problem("outside_folder", "error", str(path), message))
+            continue
         else:
             absent.append(name)
+            continue
+        if same_name(named.setdefault(image, name), name):
+            found[key] = (image, size_of(item))
+        else:
+            twice.append((name, image))
+    if twice:
+        problems.append(duplicate_images(twice, named, path))
     if absent:
         message = f"{len(absent)} of {len(document['images'])} listed images are not in {folder}, e.g. {absent[0]}"
         severity = "warning" if found else "error"
@@ -222,23 +243,6 @@ def _images(
         message = f"{len(unlisted)} images of the folder are not in {path.name} and are left out, e.g. {unlisted[0]}"
         problems.append(Problem("missing_label", "warning", str(folder), message))
     return dict(sorted(found.items(), key=lambda entry: entry[1][0].as_posix()))
-
-
-def _inside(name: str) -> str | None:
-    """`name` relative to the folder of images, without `.` and `..`; None where it leads out of that folder.
-
-    `..` is taken out before the disk is asked: behind a symbolic link it would lead anywhere.
-    """
-    system = PureWindowsPath(name)  # knows roots and drives of every system
-    path = posixpath.normpath(name.replace("\\", "/"))
-    return None if system.drive or system.root or path.split("/")[0] == ".." else path
-
-
-def _size(item: dict[str, Any]) -> tuple[int, int] | None:
-    height, width = item.get("height"), item.get("width")
-    if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
-        return height, width
-    return None
 
 
 class _Table:
@@ -260,7 +264,7 @@ class _Table:
         """The annotations of `images`; faulty ones are reported and left out."""
         table = cls(len(records), file_count)
         for record in records:
-            if _key(record.get("image_id")) not in images:
+            if key_of(record.get("image_id")) not in images:
                 continue
             name = f"{path}: annotation {record.get('id')}"
             problem = table._add(record, file_count, name)
@@ -282,19 +286,22 @@ class _Table:
                 return Problem("wrong_count", "error", name, message)
             try:
                 self.keypoints[row].flat = numbers
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 self.keypoints[row] = 0
                 return Problem("not_a_number", "error", name, "keypoints holds something that is no number")
         box, area = record.get("bbox"), record.get("area")
+        if not is_box(box):
+            self.keypoints[row] = 0
+            return Problem("bad_box", "error", name, f"bbox is {str(box)[:40]}; wanted 4 numbers [x, y, width, height]")
         try:
             self.boxes[row] = box if box else 0
             self.areas[row] = area or 0
             self.heads[row] = record.get("head_size") or 0  # written by `coco_writer`
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             self.keypoints[row], self.boxes[row], self.areas[row], self.heads[row] = 0, 0, 0, 0
             return Problem("not_a_number", "error", name, f"bbox {str(box)[:40]} or area {str(area)[:20]} is no number")
-        self.crowd[row] = bool(record.get("iscrowd"))
-        self.image.append(record["image_id"])
+        self.crowd[row] = is_crowd(record.get("iscrowd"))
+        self.image.append(key_of(record["image_id"]))
         self.names.append(name)
         return None
 

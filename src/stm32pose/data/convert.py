@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import numpy as np
 
 from stm32pose.data.coco_writer import write_coco
 from stm32pose.data.files import place_image
+from stm32pose.data.images import image_size
 from stm32pose.data.problems import Problem
 from stm32pose.data.readers import scan_samples
 from stm32pose.data.sample import Sample
@@ -48,25 +50,98 @@ class Converted:
     lost: str
 
 
-def claim_folder(folder: Path, record: dict[str, Any]) -> None:
-    """Make `folder` ours, or raise UserError where it holds something else than what `record` will write there."""
+def claim_folder(folder: Path, record: dict[str, Any], files: Collection[str] = ()) -> list[str]:
+    """Make `folder` ours; returns which files of an earlier conversion of the same are not among these.
+
+    Until `release_folder` the marker names both, so that what an interrupted conversion leaves is known too.
+
+    Args:
+        folder: where to write; new, empty, or of an earlier conversion.
+        record: what is converted, and how; JSON-able, without the key "files".
+        files: what will be written, relative to `folder`.
+
+    Raises:
+        UserError: the folder holds something else than what `record` will write there.
+    """
     marker = folder / MARKER
     if marker.is_file():
         try:
             found = json.loads(marker.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             found = None
+        found = found if isinstance(found, dict) else {}
+        listed = found.pop("files", [])
         if found != record:
-            other = found.get("source") if isinstance(found, dict) else None
+            wrong = next((key for key in record if found.get(key) != record[key]), "source")
             raise UserError(
-                f"{folder}: holds another conversion (of {other or 'something'}); remove it or name another folder"
+                f"{folder}: holds another conversion (of {found.get('source') or 'something'}; another '{wrong}'); "
+                "remove it or name another folder"
             )
-        return
+        earlier = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+        _write_marker(folder, record, [*earlier, *files])
+        return sorted(set(earlier) - set(files))
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder}: not empty, and not made by this command; name another folder")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; name a folder")
-    write_whole(marker, json.dumps(record, indent=1) + "\n")
+    _write_marker(folder, record, files)
+    return []
+
+
+def release_folder(folder: Path, record: dict[str, Any], files: Collection[str], stale: Collection[str]) -> None:
+    """Remove what an earlier conversion wrote and this one did not (`stale`), so that `folder` holds `files` alone.
+
+    Raises:
+        UserError: a file cannot be removed.
+    """
+    for name in stale:
+        path = folder / name
+        try:
+            if not path.parent.resolve().is_relative_to(folder.resolve()):
+                continue  # somebody wrote into the marker
+            with suppress(FileNotFoundError):
+                path.unlink()
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: of an earlier conversion, cannot be removed: {error}") from error
+    _write_marker(folder, record, files)
+
+
+def _write_marker(folder: Path, record: dict[str, Any], files: Collection[str]) -> None:
+    write_whole(folder / MARKER, json.dumps(record | {"files": sorted(set(files))}, indent=1) + "\n")
+
+
+def files_of(samples: Sequence[Sample], *, to: Literal["coco", "yolo"], part: str | None = None) -> list[str]:
+    """What `convert_samples` will write, relative to its folder."""
+    names = _names([sample for sample in samples if sample.region is None], stems=to == "yolo")
+    if to == "yolo":
+        inside = f"{part}/" if part else ""
+        return [f"{inside}{name}" for image in names for name in (image, f"{Path(image).stem}.txt")]
+    return [_annotations(part), *(f"{part or 'images'}/{name}" for name in names)]
+
+
+def _annotations(part: str | None) -> str:
+    return f"annotations/person_keypoints_{part}.json" if part else "annotations.json"
+
+
+def check_sizes(samples: Sequence[Sample]) -> tuple[list[Sample], list[Problem]]:
+    """The samples whose images are as large as their labels say (headers only), and the faults of the others.
+
+    Shares of a wrong size would put every point elsewhere.
+    """
+    kept, problems = [], []
+    for sample in samples:
+        try:
+            height, width = image_size(sample.image)
+        except UserError as error:
+            text = str(error).removeprefix(f"{sample.image}: ")
+            problems.append(Problem("unreadable_image", "error", str(sample.image), text))
+            continue
+        if (height, width) == tuple(sample.size):
+            kept.append(sample)
+            continue
+        text = f"the image is {width} x {height} pixels, its labels say {sample.size[1]} x {sample.size[0]}"
+        problems.append(Problem("size_mismatch", "error", str(sample.image), text))
+    return kept, problems
 
 
 def convert_samples(
@@ -100,7 +175,7 @@ def convert_samples(
         new = write_yolo(samples, target, skeleton, link=link, names=names, progress=progress)
         return Converted(target, len(samples), new, _people(samples, crowds=False), _lost(samples))
     target = folder / (part or "images")
-    file = folder / "annotations" / f"person_keypoints_{part}.json" if part else folder / "annotations.json"
+    file = folder / _annotations(part)
     new = 0
     for count, (sample, name) in enumerate(zip(samples, names, strict=True), start=1):
         try:

@@ -16,10 +16,12 @@ from stm32pose.data.drawn import (
     Drawn,
     DrawnImage,
     Mark,
+    Rectangle,
     adopt_boxes,
     chosen_label,
     drawn_samples,
     put_together,
+    told_unlabelled,
 )
 from stm32pose.data.formats import Format, peek
 from stm32pose.data.listed import Listed
@@ -46,7 +48,8 @@ def read_cvat(
     A skeleton element is an instance, its points go by name. Single points, labelled with a keypoint's name, are put
     together by `group_id`, else by the boxes that hold them (`drawn.put_together`). A box without a group belongs to
     the skeleton whose points it holds; one that holds nobody's is an instance without keypoints. Where no box was
-    drawn it is the hull of the points. Image sizes are the file's. Other shapes are left out.
+    drawn it is the hull of the points. Other shapes are left out, and so is an image without any shape, which nobody
+    may have looked at.
 
     Args:
         images: folder of images; names in the file may hold sub-folders.
@@ -67,15 +70,20 @@ def read_cvat(
     if problems:
         return [], problems
     found: dict[Path, DrawnImage] = {}
+    untouched: list[str] = []
     for record in content.images:
         image = listed.find(record.name)
         if image is not None:
             if image in found:
                 problems.append(Problem("duplicate_image", "error", str(path), f"{record.name} is there twice"))
                 continue
+            if not record.touched:
+                untouched.append(record.name)
+                continue
             people = record.people(label, f"{path}: image {record.name}", problems)
             found[image] = DrawnImage(image, record.size, people, f"{path}: image {record.name}")
     problems += listed.problems(path)
+    told_unlabelled(untouched, len(content.images), "hold no shape", path, problems)
     return drawn_samples(list(found.values()), content.joints(label), skeleton, path, problems), problems
 
 
@@ -110,6 +118,7 @@ class _Image:
 
     def __init__(self, attributes: Attributes) -> None:
         self.name = attributes["name"]
+        self.touched = False
         width, height = int(attributes.get("width", 0)), int(attributes.get("height", 0))
         self.size = (height, width) if width > 0 and height > 0 else None
         self.skeletons: list[tuple[str, Attributes, dict[str, tuple[float, float, int]]]] = []
@@ -120,7 +129,8 @@ class _Image:
         boxes = [box for box in self.boxes if box.label == label]
         skeletons = [(attributes, points) for name, attributes, points in self.skeletons if name == label]
         if self.marks and not skeletons:
-            return put_together(self.marks, boxes, where, problems)
+            others = [box for box in self.boxes if box.label != label]
+            return put_together(self.marks, boxes, where, problems, others)
         # A box in the group of a skeleton is its box, whatever its label.
         of_group = {box.group: box.place for box in self.boxes if box.group is not None}
         groups = {_group(attributes) for attributes, _ in skeletons} - {None}
@@ -164,6 +174,7 @@ class _Content:
         """No tree was built."""
 
     def _shape(self, tag: str, attrs: Attributes, image: _Image) -> None:
+        image.touched = image.touched or tag not in ("tag", "attribute")
         if tag == "skeleton":
             self._skeleton = {}
             image.skeletons.append((attrs["label"], attrs, self._skeleton))
@@ -179,8 +190,7 @@ class _Content:
             elif attrs.get("outside") != "1":
                 image.marks.append(Mark(label, *points[0], visibility, _group(attrs)))
         elif tag == "box" and attrs.get("outside") != "1":
-            left, top, right, bottom = (_number(attrs[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
-            image.boxes.append(Box(attrs["label"], (left, top, right - left, bottom - top), _group(attrs)))
+            image.boxes.append(Box(attrs["label"], _rectangle(attrs), _group(attrs)))
 
     def label(self, skeleton: Skeleton, path: Path, problems: list[Problem]) -> str | None:
         """The label of skeletons, else of boxes, that is meant; None where there are single points alone."""
@@ -232,6 +242,16 @@ def _points(text: str) -> list[tuple[float, float]]:
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"points is '{text[:40]}'; wanted x,y;x,y")
     return [(_number(x), _number(y)) for x, y in pairs]
+
+
+def _rectangle(attributes: Attributes) -> Rectangle:
+    """The upright hull of a box that may be turned, by degrees, about its centre."""
+    left, top, right, bottom = (_number(attributes[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
+    angle = math.radians(_number(attributes.get("rotation", "0")))
+    cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
+    width, height = abs(right - left), abs(bottom - top)
+    wide, high = width * cosine + height * sine, width * sine + height * cosine
+    return (left + right - wide) / 2, (top + bottom - high) / 2, wide, high
 
 
 def _number(text: str) -> float:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stm32pose.data.drawn import told_extent, told_unlabelled
 from stm32pose.data.files import EXTENSIONS, image_ids, list_images
 from stm32pose.data.formats import Format, Part, peek
 from stm32pose.data.hulls import hulls
@@ -47,7 +48,7 @@ def read_deeplabcut(
 
     Body parts go by name. A labelled point is visible, an empty cell not labelled. Each individual with a labelled
     point is an instance (parts outside all individuals, DeepLabCut's `single`, are one of their own); its box is the
-    hull of all its points in the file, its area the box's.
+    hull of all its points in the file, its area the box's. A frame without a labelled point is left out.
 
     Args:
         images: folder of frames with their CSV, or one whose sub-folders (or those of its `labeled-data`) are such.
@@ -129,6 +130,7 @@ def _samples(
     keypoints = joints.apply(table.keypoints)
     listed = Listed(folder, where=where, flat=any(child.suffix.lower() in EXTENSIONS for child in folder.iterdir()))
     samples, taken = [], set()
+    empty: list[str] = []
     for row, (name, line) in enumerate(zip(table.frames, table.lines, strict=True)):
         image = listed.find(name)
         if image is None:
@@ -137,12 +139,16 @@ def _samples(
             problems.append(Problem("duplicate_image", "error", f"{path}:{line}", f"{name} is there twice"))
             continue
         taken.add(image)
+        rows = np.flatnonzero(labelled[row])
+        if not len(rows):
+            empty.append(name)
+            continue
         try:
             size = image_size(image)
         except UserError as error:
             problems.append(Problem("unreadable_image", "error", str(image), str(error).removeprefix(f"{image}: ")))
             continue
-        rows = np.flatnonzero(labelled[row])
+        told_extent(boxes[row, rows], f"{path}:{line}", problems)
         samples.append(
             Sample(
                 image=image,
@@ -156,6 +162,7 @@ def _samples(
             )
         )
     problems += listed.problems(path)
+    told_unlabelled(empty, len(table.frames), "have no labelled point", path, problems)
     return samples
 
 

@@ -19,6 +19,9 @@ from stm32pose.errors import ConfigError, did_you_mean
 LONGEST = 1000
 """Characters of an expression."""
 
+DEEPEST = 50
+"""Levels of an expression; the terms of a sum are one each, those of `and` and `or` together one."""
+
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -140,6 +143,7 @@ class _Checker:
         self.names: set[str] = set()
         self._text, self._where, self._shown = text, where, shown
         self._numbers, self._conditions = numbers, conditions
+        self._depth = 0
 
     def condition(self, node: ast.expr) -> None:
         if not self._is_condition(node):
@@ -148,6 +152,14 @@ class _Checker:
 
     def _is_condition(self, node: ast.expr) -> bool:
         """Whether a checked node is a condition (else it is a number)."""
+        if self._depth >= DEEPEST:
+            self._refuse(node, f"nested too deeply; allowed are {DEEPEST} levels")
+        self._depth += 1
+        result = self._kind(node)
+        self._depth -= 1
+        return result
+
+    def _kind(self, node: ast.expr) -> bool:
         if isinstance(node, ast.BoolOp):
             for part in node.values:
                 self.condition(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 import shutil
@@ -49,11 +50,13 @@ def image_ids(names: Sequence[str]) -> list[int]:
 
 
 def place_image(source: Path, destination: Path, *, link: bool = False) -> bool:
-    """Copy an image (or hard-link it, where the file system can); False where it is there already, as large.
+    """Copy an image (or hard-link it, where the file system can); False where it is there already.
+
+    Contents are compared: pictures of a format that does not compress are all of one size.
 
     UserError: the disk refuses.
     """
-    if destination.exists() and (destination.samefile(source) or destination.stat().st_size == source.stat().st_size):
+    if destination.exists() and (destination.samefile(source) or filecmp.cmp(source, destination, shallow=False)):
         return False
     with replacing(destination, sync=False) as temporary:
         if link:

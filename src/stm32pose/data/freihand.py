@@ -82,7 +82,7 @@ def read_freihand(
         )
         problems.append(Problem("repeated_hand", "warning", str(images), message))
     for path, number in zip(paths, image_ids([path.name for path in paths]), strict=True):
-        if not path.stem.isdigit():
+        if not (path.stem.isascii() and path.stem.isdecimal()):
             message = "its name is no number, so that nothing tells which record is its; the image is left out"
             problems.append(Problem("missing_label", "warning", str(path), message))
             continue

@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from stm32pose.data.drawn import Box, DrawnImage, Mark, Rectangle, chosen_label, drawn_samples, put_together
+from stm32pose.data.drawn import (
+    Box,
+    DrawnImage,
+    Mark,
+    Rectangle,
+    chosen_label,
+    drawn_samples,
+    named_labels,
+    put_together,
+    told_unlabelled,
+)
 from stm32pose.data.formats import Format, peek
 from stm32pose.data.images import image_size
 from stm32pose.data.listed import Listed
@@ -25,6 +35,9 @@ from stm32pose.skeletons.skeleton import Skeleton
 
 PREFIX = r"[0-9a-f]{8}-"
 """What Label Studio puts before the name of a file that is uploaded."""
+
+FAR = 10**7
+"""Pixels: no image is as large."""
 
 MOST = 50
 """JSON files of a folder that are looked into; a folder of more holds one an image, of some other tool."""
@@ -59,7 +72,7 @@ def read_label_studio(
     if tasks is None:
         return [], problems
     parsed: list[tuple[Path, str, _Task]] = []
-    several = 0
+    several, untouched = 0, []
     for number, task in enumerate(tasks):
         place = f"{path}: task {task.get('id', number) if isinstance(task, dict) else number}"
         try:
@@ -69,13 +82,17 @@ def read_label_studio(
             continue
         several += len(results) > 1
         image = listed.find(listed.unprefixed(name, PREFIX))
-        if image is None or not results:
-            continue  # nobody has looked at it yet: not an image without people
+        if image is None:
+            continue
+        if not results:
+            untouched.append(name)  # nobody has looked at it yet: not an image without people
+            continue
         try:
             parsed.append((image, place, _Task(results[0], image)))
         except _Faulty as error:
             problems.append(Problem("bad_json", "error", place, str(error)))
     problems += listed.problems(path)
+    told_unlabelled(untouched, len(tasks), "have no annotation", path, problems)
     if several:
         message = f"{several} tasks have several annotations; the first of each is read"
         problems.append(Problem("several_annotations", "warning", str(path), message))
@@ -85,13 +102,19 @@ def read_label_studio(
         if parsed:
             problems.append(Problem("no_keypoints", "error", str(path), "holds no key point"))
         return [], problems
+    named = named_labels([box.label for _, _, task in parsed for box in task.boxes], skeleton)
     found: dict[Path, DrawnImage] = {}
     for image, place, task in parsed:
         if image in found:
             problems.append(Problem("duplicate_image", "error", place, f"{image.name} is there twice"))
             continue
-        boxes = [box for box in task.boxes if box.label == label or box.group in task.parents]
-        found[image] = DrawnImage(image, task.size, put_together(task.marks, boxes, place, problems), place)
+        boxes = [
+            box
+            for box in task.boxes
+            if box.label == label or (box.group in task.parents and box.label in (named or [box.label]))
+        ]
+        others = [box for box in task.boxes if box not in boxes]
+        found[image] = DrawnImage(image, task.size, put_together(task.marks, boxes, place, problems, others), place)
     return drawn_samples(list(found.values()), names, skeleton, path, problems), problems
 
 
@@ -137,7 +160,10 @@ class _Task:
 
     def __init__(self, results: list[dict[str, Any]], image: Path) -> None:
         self.size: tuple[int, int] | None = None
-        owner, unseen = dict(_relations(results)), set(_unseen(results))
+        partners: dict[Hashable, list[Hashable]] = {}
+        for one, other in _relations(results):
+            partners.setdefault(one, []).append(other)
+        unseen = set(_unseen(results))
         points, boxes = [], []
         for item in results:
             kind, value = item.get("type"), item.get("value")
@@ -148,13 +174,13 @@ class _Task:
             if item.get("image_rotation"):
                 raise _Faulty("an image that was turned in Label Studio cannot be read; turn it back there")
             if kind == "keypointlabels":
-                points.append((item.get("id"), item.get("parentID"), label, *self._pixels(value, "x", "y")))
+                points.append((_key(item, "id"), _key(item, "parentID"), label, *self._pixels(value, "x", "y")))
             else:
-                boxes.append((item.get("id"), label, self._rectangle(value)))
+                boxes.append((_key(item, "id"), label, self._rectangle(value)))
         ids = {number for number, _, _ in boxes if number is not None}
         self.marks: list[Mark] = []
         for number, parent, label, x, y in points:
-            group = next((key for key in (parent, owner.get(number)) if key in ids), None)
+            group = next((key for key in (parent, *partners.get(number, ())) if key in ids), None)
             self.marks.append(Mark(label, x, y, OCCLUDED if number in unseen else VISIBLE, group))
         self.parents = {mark.group for mark in self.marks} - {None}
         self.boxes = [Box(label, place, number if number in self.parents else None) for number, label, place in boxes]
@@ -162,10 +188,10 @@ class _Task:
     def _pixels(self, value: Mapping[str, Any], across: str, down: str) -> tuple[float, float]:
         """Two shares in per cent as pixels."""
         height, width = self.size or (1, 1)
-        pair = value.get(across), value.get(down)
-        if not all(isinstance(number, int | float) and math.isfinite(number) for number in pair):
-            raise _Faulty(f"{across} and {down} of a region are {pair[0]} and {pair[1]}; wanted numbers in per cent")
-        x, y = float(pair[0] or 0), float(pair[1] or 0)
+        x, y = _finite(value.get(across)), _finite(value.get(down))
+        if x is None or y is None:
+            got = f"{value.get(across)!r:.30} and {value.get(down)!r:.30}"
+            raise _Faulty(f"{across} and {down} of a region are {got}; wanted numbers in per cent")
         if max(abs(x), abs(y)) > 200:
             raise _Faulty(
                 f"{across} and {down} of a region are {x:g} and {y:g}; wanted per cent of the image, 0 to 100"
@@ -175,7 +201,10 @@ class _Task:
     def _rectangle(self, value: Mapping[str, Any]) -> Rectangle:
         """The upright hull of a rectangle that may be turned about its left top corner."""
         (left, top), (width, height) = self._pixels(value, "x", "y"), self._pixels(value, "width", "height")
-        angle = math.radians(float(value.get("rotation") or 0))
+        degrees = _finite(value.get("rotation") or 0)
+        if degrees is None:
+            raise _Faulty(f"the rotation of a rectangle is {value['rotation']!r:.30}; wanted degrees")
+        angle = math.radians(degrees)
         cosine, sine = math.cos(angle), math.sin(angle)
         corners = [(0.0, 0.0), (width, 0.0), (0.0, height), (width, height)]
         xs = [left + x * cosine - y * sine for x, y in corners]
@@ -190,7 +219,7 @@ def _load(path: Path, problems: list[Problem]) -> list[Any] | None:
     except json.JSONDecodeError as error:
         problems.append(Problem("bad_json", "error", f"{path}:{error.lineno}", f"not a JSON file: {error.msg}"))
         return None
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         problems.append(Problem("bad_json", "error", str(path), f"cannot be read: {error}"))
         return None
     if isinstance(tasks, list) and tasks and all(isinstance(task, dict) for task in tasks):
@@ -216,8 +245,11 @@ def _address(task: Any) -> str:
     address = given if isinstance(given, str) else next((text for text in texts if "/" in text or "." in text), None)
     if not address:
         raise _Faulty("names no image (data.image)")
-    parts = urlsplit(address)
-    asked = parse_qs(parts.query).get("d")
+    try:
+        parts = urlsplit(address)
+        asked = parse_qs(parts.query).get("d")
+    except ValueError as error:
+        raise _Faulty(f"the address of the image, {address!r:.60}, is none: {error}") from error
     return (asked[0] if asked else unquote(parts.path)).replace("\\", "/").lstrip("/")
 
 
@@ -238,13 +270,15 @@ def _results(task: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
 
 def _label(labels: Any, item: Mapping[str, Any]) -> str:
     if not isinstance(labels, list) or len(labels) != 1 or not isinstance(labels[0], str):
-        raise _Faulty(f"region {item.get('id')} has the labels {labels}; wanted one")
+        raise _Faulty(f"region {item.get('id')} has the labels {labels!r:.60}; wanted one")
     return labels[0]
 
 
 def _size(item: Mapping[str, Any], image: Path) -> tuple[int, int]:
     height, width = item.get("original_height"), item.get("original_width")
     if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
+        if max(height, width) > FAR:
+            raise _Faulty(f"the size of the image is {width!r:.20} x {height!r:.20} pixels; wanted up to {FAR}")
         return height, width
     try:
         return image_size(image)
@@ -252,15 +286,33 @@ def _size(item: Mapping[str, Any], image: Path) -> tuple[int, int]:
         raise _Faulty(str(error)) from error
 
 
-def _relations(results: list[dict[str, Any]]) -> Iterator[tuple[Any, Any]]:
+def _finite(value: Any) -> float | None:
+    """A number of the file as a float; None for anything else, nan, infinite, or too large to be one."""
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _key(item: Mapping[str, Any], name: str) -> Hashable:
+    """An id of a region; None where it has none."""
+    value = item.get(name)
+    if value is not None and not isinstance(value, str | int | float):
+        raise _Faulty(f"{name} of a region is {value!r:.30}; wanted a text")
+    return value
+
+
+def _relations(results: list[dict[str, Any]]) -> Iterator[tuple[Hashable, Hashable]]:
     """(region, other region) of each relation, both ways: which of the two is a rectangle is seen later."""
     for item in results:
         if item.get("type") == "relation":
-            first, second = item.get("from_id"), item.get("to_id")
-            yield from ((first, second), (second, first))
+            first, second = _key(item, "from_id"), _key(item, "to_id")
+            if first is not None and second is not None:
+                yield from ((first, second), (second, first))
 
 
-def _unseen(results: list[dict[str, Any]]) -> Iterator[Any]:
+def _unseen(results: list[dict[str, Any]]) -> Iterator[Hashable]:
     """Ids of regions that somebody said are not seen."""
     for item in results:
         value = item.get("value")
@@ -268,7 +320,7 @@ def _unseen(results: list[dict[str, Any]]) -> Iterator[Any]:
             words = value.get(kind) if isinstance(value, dict) else None
             words = [words] if isinstance(words, str) else words
             if isinstance(words, list) and any(str(word).strip().lower() in NOT_SEEN for word in words):
-                yield item.get("id")
+                yield _key(item, "id")
 
 
 def _label_of_boxes(

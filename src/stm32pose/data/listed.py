@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 
-from stm32pose.data.files import list_images
+from stm32pose.data.files import is_there, list_images
 from stm32pose.data.problems import Problem
 from stm32pose.skeletons.joints import JointMap
 from stm32pose.skeletons.skeleton import Skeleton
@@ -31,11 +31,15 @@ class Listed:
         self.found: dict[Path, str] = {}
         self._absent: list[str] = []
         self._outside: list[str] = []
+        self._twice: list[tuple[str, Path]] = []
 
     def find(self, name: str) -> Path | None:
-        """The file of that name: inside the folder as written, or by its last parts; None where it is not there."""
+        """The file of that name: inside the folder as written, or by its last parts; None where it is not there.
+
+        None too where another name has led there: labels of two pictures must not meet on one (see `problems`).
+        """
         self.asked += 1
-        inside = _inside(name)
+        inside = plain_inside(name)
         if inside is None:
             base = name.replace("\\", "/").rsplit("/", 1)[-1]
             if base in self._names:
@@ -45,7 +49,7 @@ class Listed:
         parts = inside.split("/")
         for start in range(len(parts)):
             rest = "/".join(parts[start:])
-            if rest in self._names or (("/" in rest or not self._flat) and (self.folder / rest).is_file()):
+            if rest in self._names or (("/" in rest or not self._flat) and _is_file(self.folder / rest)):
                 return self._take(self.folder / rest, name)
         self._absent.append(name)
         return None
@@ -62,6 +66,8 @@ class Listed:
         if self._outside:
             message = f"the name '{self._outside[0]}' leads out of {self.folder}; names are relative to that folder"
             problems.append(Problem("outside_folder", "error", str(file), message))
+        if self._twice:
+            problems.append(duplicate_images(self._twice, self.found, file))
         if self._absent:
             message = f"{len(self._absent)} of {self.asked} listed images are not in {self.folder}, e.g. "
             severity = "warning" if self.found else "error"
@@ -72,9 +78,34 @@ class Listed:
             problems.append(Problem("missing_label", "warning", str(self.folder), message + unlisted[0]))
         return problems
 
-    def _take(self, path: Path, name: str) -> Path:
-        self.found[path] = name
+    def _take(self, path: Path, name: str) -> Path | None:
+        if not same_name(self.found.setdefault(path, name), name):
+            self._twice.append((name, path))
+            return None
         return path
+
+
+def same_name(first: str, second: str) -> bool:
+    """Whether two names are the same one, however their slashes and dots are written."""
+    return first == second or _plain(first) == _plain(second)
+
+
+def duplicate_images(twice: Sequence[tuple[str, Path]], found: Mapping[Path, str], file: Path) -> Problem:
+    """The fault of names that lead where another name has led already.
+
+    Args:
+        twice: these names, and where they lead.
+        found: path -> the name that led there first.
+        file: which names them.
+    """
+    names = dict(twice)
+    name, path = next(iter(names.items()))
+    message = (
+        f"'{name}' and '{found[path]}' both lead to {path}, since one of them is not there as written"
+        + (f", and so do {len(names) - 1} names more" if len(names) > 1 else "")
+        + "; name the folder that the names start from"
+    )
+    return Problem("duplicate_image", "error", str(file), message)
 
 
 def told_joints(
@@ -107,8 +138,19 @@ def told_joints(
     return joints
 
 
-def _inside(name: str) -> str | None:
-    """`name` relative to the folder, without `.` and `..`; None where it leads out of that folder."""
+def plain_inside(name: str) -> str | None:
+    """`name` relative to the folder, without `.` and `..`; None where it leads out of that folder.
+
+    `..` is taken out before the disk is asked: behind a symbolic link it would lead anywhere.
+    """
     system = PureWindowsPath(name)  # knows roots and drives of every system
-    path = posixpath.normpath(name.replace("\\", "/"))
+    path = _plain(name)
     return None if system.drive or system.root or path.split("/")[0] == ".." else path
+
+
+def _plain(name: str) -> str:
+    return posixpath.normpath(name.replace("\\", "/"))
+
+
+def _is_file(path: Path) -> bool:
+    return is_there(path) and path.is_file()

@@ -182,7 +182,7 @@ def _person(record: Any, where: str, problems: list[Problem]) -> Person | None:
         flags = np.array(record.get("joints_vis", [1] * JOINTS), dtype=np.float64)
         centre = np.array(record.get("center", (np.nan, np.nan)), dtype=np.float64)
         scale = float(record.get("scale", 0.0))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         problems.append(Problem("not_a_number", "error", where, "joints, joints_vis, center or scale are no numbers"))
         return None
     if xy.shape != (JOINTS, 2) or flags.shape != (JOINTS,) or centre.shape != (2,):

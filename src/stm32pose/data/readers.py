@@ -156,7 +156,12 @@ def scan_samples(
                 f"{_beside(where, 'filter')}: '{condition.text}' leaves nobody in {images}: {filtered.message}"
             )
     if instance == "crop":
-        return [crop for sample in everything for crop in crops(sample, crop_margin)], problems
+        result = [crop for sample in everything for crop in crops(sample, crop_margin)]
+        flat = sum(len(_to_crop(sample)) for sample in everything) - len(result)
+        if flat:
+            message = f"{flat} people are left out (dataset.instance is crop): their box has no extent"
+            problems.append(Problem("left_out", "warning", str(images), message))
+        return result, problems
     if pose == "multi":
         return everything, problems
     samples, left_out = _single(everything)
@@ -266,15 +271,23 @@ def parts_of(images: Path, *, format: str = "auto", annotations: Path | None = N
 def crops(sample: Sample, margin: float) -> list[Sample]:
     """One sample a person who has a labelled keypoint and is no crowd; its region is the box grown by `margin`.
 
-    The region may reach beyond the image. Keypoints stay in the frame of the whole image.
+    The region may reach beyond the image. Keypoints stay in the frame of the whole image. Who has a box without extent
+    is left out: nothing says how much to cut out.
     """
     result = []
-    for index in np.flatnonzero(~sample.crowd & (sample.keypoints[..., 2] > 0).any(axis=1)):
+    for index in _to_crop(sample):
+        if sample.boxes[index, 2:].min() <= 0:
+            continue
         left, top, width, height = (float(value) for value in sample.boxes[index])
         wide, high = max(width, 1.0) * (1 + margin), max(height, 1.0) * (1 + margin)
         region = (left + width / 2 - wide / 2, top + height / 2 - high / 2, wide, high)
         result.append(replace(sample.only(int(index)), region=region))
     return result
+
+
+def _to_crop(sample: Sample) -> np.ndarray:
+    """Indices of those who have a labelled keypoint and are no crowd."""
+    return np.flatnonzero(~sample.crowd & (sample.keypoints[..., 2] > 0).any(axis=1))
 
 
 def _beside(where: str, key: str) -> str:

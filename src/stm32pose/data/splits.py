@@ -120,7 +120,7 @@ def make_splits(dataset: Dataset, skeleton: Skeleton, needs: Iterable[str]) -> S
     _refuse_shared_pictures(splits)
     if "training" in wanted and dataset.mix:
         sets = read_mix(dataset, skeleton)
-        unread = [] if "test" in wanted else _unread_test(dataset)
+        unread = [] if "test" in wanted else _unread_test(dataset, skeleton)
         keep_apart(sets, splits.validation + splits.test + unread, splits.training)
         splits = splits.with_mixed(sets)
     return splits
@@ -202,22 +202,43 @@ def _with_own_sets(dataset: Dataset) -> Dataset:
     return dataset.model_copy(update=own) if own else dataset
 
 
-def _unread_test(dataset: Dataset) -> list[Sample]:
-    """The images of `test_path`, labels unread, for a run that does not need them but must not train on them."""
+def _unread_test(dataset: Dataset, skeleton: Skeleton) -> list[Sample]:
+    """The images of `test_path`, for a run that does not need them but must not train on them.
+
+    Those of the folder, whatever their labels, and those that its reader finds, which knows sub-folders.
+
+    Raises:
+        UserError: neither can be told.
+    """
     if not dataset.test_path:
         return []
-    listed = dataset.test_annotations
+    images, listed = Path(dataset.test_path), dataset.test_annotations
+    annotations = Path(listed) if listed else None
+    where, part = "dataset.test_path", PARTS["test"]
+    failed: UserError | None = None
+    found: list[Sample] = []
     try:
-        return read_images(
-            Path(dataset.test_path),
-            annotations=Path(listed) if listed else None,
-            where="dataset.test_path",
-            format=dataset.format,
-            part=PARTS["test"],
-        )
+        found = read_images(images, annotations=annotations, where=where, format=dataset.format, part=part)
     except UserError as error:
-        log.warning("dataset.mix: not compared with the test images: %s", error)
-        return []
+        failed = error
+    try:
+        labelled, problems = scan_samples(
+            images,
+            skeleton,
+            format=dataset.format,
+            annotations=annotations,
+            pose="multi",
+            where=where,
+            part=part,
+            keypoint_map=dataset.keypoint_map,
+        )
+    except UserError:
+        if failed:
+            raise
+        return found  # test images without labels
+    if failed or not labelled:
+        labelled = usable(labelled, problems, images, where=where)
+    return [*found, *labelled]
 
 
 def _split_training(splits: Splits, dataset: Dataset, skeleton: Skeleton, seed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import yaml
 
 from stm32pose.data.coco_layout import has_images
-from stm32pose.data.files import EXTENSIONS, image_ids
+from stm32pose.data.files import EXTENSIONS, image_ids, is_there
 from stm32pose.data.formats import Format, Part, peek
 from stm32pose.data.images import image_size
 from stm32pose.data.listed import told_joints
@@ -300,8 +301,12 @@ def _image_paths(
     for entry in description.sets[part]:
         target = _locate(entry, description)
         if target is None:
-            looked = ", ".join(str(root) for root in _roots(description))
-            raise UserError(f"{where}: {description.file}: {part}: {entry} is not there (looked in {looked})")
+            roots = _roots(description)
+            looked = ", ".join(str(root)[:200] for root in roots)
+            told = f"{where}: {description.file}: {part}: {entry[:200]}"
+            if all(_inside(root / entry, description) is None for root in roots):
+                raise UserError(f"{told} leads out of the data set (of {looked}); say in `path` where the images are")
+            raise UserError(f"{told} is not there (looked in {looked})")
         images = _images_in(target) if target.is_dir() else _listed(target, description, problems)
         found.update(dict.fromkeys(images))
     if not found:
@@ -317,14 +322,32 @@ def _roots(description: _Description) -> list[Path]:
     return list(dict.fromkeys([beside / description.path, Path(description.path), beside, beside.parent]))
 
 
+def _allowed(description: _Description) -> list[Path]:
+    """What the data set's own files are in: the data.yaml's folder and its `path`."""
+    beside = description.file.parent
+    return [beside] if description.path is None else [beside, beside / description.path, Path(description.path)]
+
+
 def _locate(entry: str, description: _Description) -> Path | None:
     """A folder or list that a data.yaml names; `../train/images` is looked for without its `../` too (Roboflow)."""
     for name in dict.fromkeys([entry, entry.removeprefix("../")]):
         for root in _roots(description):
-            target = root / name
-            if target.exists():
+            target = _inside(root / name, description)
+            if target is not None and is_there(target):
                 return target
     return None
+
+
+def _inside(place: Path, description: _Description) -> Path | None:
+    """`place` without `..`; None where it leads out of the data.yaml's folder and of its `path`.
+
+    What a download says must not make a data set of any other pictures here. `..` is taken out before the disk is
+    asked; symbolic links inside the data set, which somebody has made here, are followed.
+    """
+    plain = Path(os.path.abspath(place))  # noqa: PTH100 (`resolve` would follow symbolic links)
+    if not any(plain.is_relative_to(os.path.abspath(root)) for root in _allowed(description)):  # noqa: PTH100
+        return None
+    return Path(os.path.normpath(place))
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -339,16 +362,23 @@ def _listed(file: Path, description: _Description, problems: list[Problem]) -> l
         problems.append(Problem("unreadable_label", "error", str(file), f"cannot be read: {first_line(error)}"))
         return []
     images: list[Path] = []
+    outside: list[str] = []
     for number, line in enumerate(lines, start=1):
         name = line.strip()
         if not name:
             continue
         roots = [file.parent, *_roots(description)]
-        path = next((root / name for root in roots if (root / name).is_file()), None)
-        if path is None:
+        places = [place for root in roots if (place := _inside(root / name, description)) is not None]
+        path = next((place for place in places if is_there(place) and place.is_file()), None)
+        if not places:
+            outside.append(f"{number}: {name[:200]}")
+        elif path is None:
             problems.append(Problem("missing_image", "warning", f"{file}:{number}", f"there is no image {name[:200]}"))
         elif path.suffix.lower() in EXTENSIONS:
             images.append(path)
+    if outside:
+        message = f"{len(outside)} of its lines lead out of the data set, e.g. line {outside[0]}"
+        problems.append(Problem("outside_folder", "error", str(file), message))
     return images
 
 

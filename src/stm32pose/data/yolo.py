@@ -31,6 +31,7 @@ FAR_OUTSIDE = 0.5
 """Shares of an image further outside than this are no shares: somebody wrote pixels."""
 
 NOT_LABELS = ("classes.txt", "obj.names.txt", "readme.txt")
+"""What lies beside labels and is none, unless an image has that stem."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def read_yolo(
     """
     paths = list_images(images, where=where)
     folder = label_folder(images, annotations)
-    stems = label_stems(folder)
+    stems = label_stems(folder, images)
     line, joints = _line([folder / name for name in stems.values()], skeleton)
     samples: list[Sample] = []
     problems: list[Problem] = []
@@ -155,13 +156,28 @@ def label_folder(images: Path, annotations: Path | None = None) -> Path:
     return images
 
 
-def label_stems(folder: Path) -> dict[str, str]:
-    """Stem -> name of each label file in `folder`, whatever the case of its extension."""
+def label_stems(folder: Path, images: Path | None = None) -> dict[str, str]:
+    """Stem -> name of each label file in `folder`, whatever the case of its extension.
+
+    Args:
+        folder: of the label files.
+        images: of the images, which tell a `readme.txt` from the labels of `readme.jpg`; None: `folder` too.
+    """
     if not folder.is_dir():
         return {}
+    names = _names_in(folder, (".txt",))
+    doubtful = [name for name in names if name.lower() in NOT_LABELS]
+    if doubtful:
+        pictures = {Path(name).stem for name in _names_in(images or folder, EXTENSIONS)}
+        names = [name for name in names if name not in doubtful or Path(name).stem in pictures]
+    return {Path(name).stem: name for name in sorted(names)}
+
+
+def _names_in(folder: Path, extensions: tuple[str, ...]) -> list[str]:
+    if not folder.is_dir():
+        return []
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.lower().endswith(".txt")]
-    return {Path(name).stem: name for name in sorted(names) if name.lower() not in NOT_LABELS}
+        return [entry.name for entry in entries if entry.name.lower().endswith(extensions)]
 
 
 def read_label_file(
@@ -311,7 +327,7 @@ def write_yolo(
     """Write images and labels of `samples` into the flat `folder`; returns how many images were written anew.
 
     Every file is written whole or not at all, the image before its label, so that an interrupted run leaves no half
-    file and can be repeated; images that are there already (as large) are kept, labels are written again.
+    file and can be repeated; images that are there already are kept, labels are written again.
 
     Args:
         samples: their keypoints must be in the order of `skeleton`.
@@ -351,7 +367,7 @@ def is_yolo(images: Path, annotations: Path | None = None) -> bool:
         return annotations.is_dir()
     if not images.is_dir():
         return False
-    stems = label_stems(label_folder(images))
+    stems = label_stems(label_folder(images), images)
     return bool(stems) and any(
         path.stem in stems for path in images.iterdir() if path.name.lower().endswith(EXTENSIONS)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,6 +27,9 @@ _NUMBERS = {
 }
 _WHOLE = {"decay_steps", "ema_overwrite_frequency", "first_decay_steps", "gradient_accumulation_steps", "warmup_steps"}
 _LISTS = {"boundaries", "exclude_layers", "values"}
+_NUMBER_LISTS = {"boundaries", "values"}
+FILLED = {"decay_steps"}
+"""Arguments that the run fills in where they are absent or null."""
 
 
 def signature_of(cls: type, hidden: Iterable[str] = ()) -> dict[str, inspect.Parameter]:
@@ -81,10 +85,10 @@ def check_value(value: Any, name: str, default: Any, *, where: str) -> Any:
     Raises:
         ConfigError: it is of another type.
     """
-    if value is None and (default is None or default is inspect.Parameter.empty):
+    if value is None and (default is None or name in FILLED):
         return None
     if name in _LISTS:
-        return _list(value, where)
+        return _list(value, where, numbers=name in _NUMBER_LISTS)
     if name in _WHOLE:
         return _whole(value, where)
     if isinstance(default, bool):
@@ -99,16 +103,19 @@ def check_value(value: Any, name: str, default: Any, *, where: str) -> Any:
         return _whole(value, where)
     if isinstance(default, str) and not isinstance(value, str):
         raise ConfigError(f"{where}: got {value!r}; a name is needed")
+    if value is None and default is inspect.Parameter.empty:
+        raise ConfigError(f"{where}: got None; a value is needed")
     return value
 
 
 def _whole(value: Any, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
+    real = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not real or value != int(value) or value < 0:
         raise ConfigError(f"{where}: got {value!r}; a whole number, 0 or more, is needed")
     return int(value)
 
 
-def _list(value: Any, where: str) -> list[Any]:
+def _list(value: Any, where: str, *, numbers: bool) -> list[Any]:
     if not isinstance(value, list | tuple):
         raise ConfigError(f"{where}: got {value!r}; a list is needed")
-    return list(value)
+    return [number(item, f"{where}[{place}]") if numbers else item for place, item in enumerate(value)]

@@ -126,7 +126,12 @@ def train(
     if resume is not None:
         check_settings(resume, wanted)
     trainer.compile(
-        optimizer=build_optimizer(settings.optimizer, steps=settings.epochs * sources.steps, epochs=settings.epochs),
+        optimizer=build_optimizer(
+            settings.optimizer,
+            steps=settings.epochs * sources.steps,
+            epochs=settings.epochs,
+            dry=settings.dryrun is not None,
+        ),
         jit_compile=resolve_jit(settings.jit_compile) and len(codecs) == 1,  # pyright: ignore[reportArgumentType]
     )
     keeper = Keeper(folder, model, trainer, monitor, user.callbacks, description(config, codec, skeleton))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stm32pose.errors import ConfigError, did_you_mean
 from stm32pose.training.arguments import check_arguments, construct, number, signature_of
+from stm32pose.training.schedules_keras import keras_schedule_problems
 from stm32pose.training.schedules_steps import STEP_SCHEDULES, keras_schedule, step_schedule
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def build_optimizer(
     steps: int,
     epochs: int | None = None,
     where: str = "training.optimizer",
+    dry: bool = False,
 ) -> keras.optimizers.Optimizer:
     """The optimizer of `{name: {argument: value}}`.
 
@@ -35,6 +37,7 @@ def build_optimizer(
         steps: batches of the whole training; a schedule counts them, also where gradients are accumulated.
         epochs: of the whole training; None: not known yet, only names and arguments are of interest.
         where: name of the section, for messages.
+        dry: a dry run of a longer training, whose warm-up may be longer than it is.
 
     Raises:
         ConfigError: the name or an argument is unknown, or a value is of the wrong type or out of range.
@@ -52,7 +55,8 @@ def build_optimizer(
             raise ConfigError(f"{where}.{old}: no longer an argument in Keras 3; write {new}")
     arguments = check_arguments(cls, given, where=where, free=["learning_rate"])
     if "learning_rate" in arguments:
-        arguments["learning_rate"] = build_rate(arguments["learning_rate"], steps, epochs, f"{where}.learning_rate")
+        rate, here = arguments["learning_rate"], f"{where}.learning_rate"
+        arguments["learning_rate"] = build_rate(rate, steps, epochs, here, dry=dry)
     return construct(cls, arguments, where=where)
 
 
@@ -105,7 +109,7 @@ def one_schedule(value: Mapping[str, Any], where: str) -> tuple[str, Mapping[str
     return name, given
 
 
-def build_rate(value: Any, steps: int, epochs: int | None, where: str) -> Any:
+def build_rate(value: Any, steps: int, epochs: int | None, where: str, *, dry: bool = False) -> Any:
     """The `learning_rate` of an optimizer: a number, or a schedule of Keras or of `schedules_steps`.
 
     Raises:
@@ -118,17 +122,20 @@ def build_rate(value: Any, steps: int, epochs: int | None, where: str) -> Any:
     schedules = keras.optimizers.schedules
     name, given = one_schedule(value, where)
     if name in STEP_SCHEDULES:
-        return keras_schedule(step_schedule(name, given, f"{where}.{name}", steps=steps, epochs=epochs))
+        return keras_schedule(step_schedule(name, given, f"{where}.{name}", steps=steps, epochs=epochs, dry=dry))
     base = schedules.LearningRateSchedule
     cls = named_class(
         schedules, name, base, {"LearningRateSchedule"}, where=where, what="schedule", more=tuple(STEP_SCHEDULES)
     )
     where = f"{where}.{name}"
-    arguments = dict(given)
-    allowed = signature_of(cls)
-    if "decay_steps" in allowed:
-        arguments.setdefault("decay_steps", max(1, steps - _warmup(arguments)))
-    return construct(cls, check_arguments(cls, arguments, where=where), where=where)
+    filled = {"decay_steps": None} if "decay_steps" in signature_of(cls) else {}
+    arguments = check_arguments(cls, {**filled, **given}, where=where)
+    lines = keras_schedule_problems(given, where, steps=None if dry or epochs is None else steps)
+    if lines:
+        raise ConfigError("\n".join(lines))
+    if filled and arguments["decay_steps"] is None:
+        arguments["decay_steps"] = max(1, steps - arguments.get("warmup_steps", 0))
+    return construct(cls, arguments, where=where)
 
 
 def used_learning_rate(optimizer: Any) -> float:
@@ -152,8 +159,3 @@ def scalar(value: Any) -> float:
 
     found: Any = keras.ops.convert_to_numpy(value)
     return float(found)
-
-
-def _warmup(arguments: Mapping[str, Any]) -> int:
-    value = arguments.get("warmup_steps")
-    return int(value) if isinstance(value, int | float) else 0

@@ -48,6 +48,8 @@ class Argument:
         elif self.kind in ("number", "whole"):
             if self._fits(value):
                 return int(value) if self.kind == "whole" else float(value)
+        elif isinstance(value, list | tuple) and not value:
+            raise ValueError(f"it is empty; {self.wanted}")
         elif isinstance(value, list | tuple) and all(self._fits(item) for item in value):
             if self.kind == "numbers":
                 return [float(item) for item in value]

@@ -113,11 +113,11 @@ def training_curve(training: Training, *, steps: int | None, default: float) -> 
     kind, arguments = one_schedule(value, where)
     if steps is None:
         raise ConfigError(f"{where}.{kind}: a schedule in steps needs the number of steps an epoch")
-    total = steps * training.epochs
+    total, dry = steps * training.epochs, training.dryrun is not None
     if kind in STEP_SCHEDULES:
-        pieces = step_schedule(kind, arguments, f"{where}.{kind}", steps=total, epochs=training.epochs)
+        pieces = step_schedule(kind, arguments, f"{where}.{kind}", steps=total, epochs=training.epochs, dry=dry)
         return _of_pieces(pieces, training.epochs, steps, f"{where}.{kind}")
-    schedule = build_rate(value, total, training.epochs, where)
+    schedule = build_rate(value, total, training.epochs, where, dry=dry)
     places = _places(training.epochs, steps)
     rates = np.array([scalar(schedule(int(place))) for place in places])
     last = np.searchsorted(places, steps * np.arange(1, training.epochs + 1) - 1)

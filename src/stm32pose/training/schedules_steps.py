@@ -70,7 +70,7 @@ def listed_steps(arguments: Mapping[str, Any], steps: int, _epochs: float) -> Pi
 
 
 def _drops(arguments: Mapping[str, Any], default: Sequence[int]) -> Pieces:
-    boundaries = arguments["boundaries"] or default
+    boundaries = default if arguments["boundaries"] is None else arguments["boundaries"]
     first, factor = arguments["initial_learning_rate"], arguments["decay_rate"]
     return Pieces(tuple(boundaries), tuple(first * factor**drop for drop in range(len(boundaries) + 1)))
 
@@ -119,10 +119,13 @@ STEP_SCHEDULES: dict[str, StepSchedule] = {
 """Name in `training.optimizer.NAME.learning_rate` -> schedule; these are beside those of Keras."""
 
 
-def step_schedule_problems(name: str, given: Any, where: str, *, epochs: int | None = None) -> list[str]:
+def step_schedule_problems(
+    name: str, given: Any, where: str, *, epochs: int | None = None, steps: int | None = None
+) -> list[str]:
     """A line for everything that is wrong with the arguments of the schedule `name`, written at `where`.
 
-    `epochs` of the training: None where it is not known yet.
+    `epochs` and optimizer `steps` of the whole training: None where they are not known yet, or where a dry run stands
+    for a longer training.
     """
     schedule = STEP_SCHEDULES[name]
     lines = argument_problems(schedule.arguments, given, where)
@@ -136,6 +139,8 @@ def step_schedule_problems(name: str, given: Any, where: str, *, epochs: int | N
                 f"{where}: training.epochs is {epochs}; without boundaries (a list of steps) {schedule.least_epochs} "
                 "epochs or more are needed"
             )
+        elif epochs is not None and steps is not None and values.get("warmup_steps") is not None:
+            lines += _warmup_problems(values, steps, epochs, where)
     elif schedule.drops and len(boundaries) != schedule.drops:
         lines.append(f"{where}.boundaries: got {len(boundaries)} steps; {schedule.drops} are needed")
     elif values.get("warmup_steps") is not None and values["warmup_steps"] >= boundaries[0]:
@@ -145,7 +150,20 @@ def step_schedule_problems(name: str, given: Any, where: str, *, epochs: int | N
     return lines
 
 
-def step_schedule(name: str, given: Any, where: str, *, steps: int, epochs: int | None = None) -> Pieces:
+def _warmup_problems(values: Mapping[str, Any], steps: int, epochs: int, where: str) -> list[str]:
+    """A line where the warm-up lasts until the first of the even drops, so that the full rate is never used."""
+    warmup, first = values["warmup_steps"], even_steps(3)(values, steps, epochs).boundaries[0]
+    if warmup < max(first, 1):
+        return []
+    return [
+        f"{where}.warmup_steps: got {warmup}; the training has {steps} steps and its rate first drops at step {first}: "
+        "fewer are needed, or boundaries"
+    ]
+
+
+def step_schedule(
+    name: str, given: Any, where: str, *, steps: int, epochs: int | None = None, dry: bool = False
+) -> Pieces:
     """The curve of the schedule `name` with the arguments written at `where`.
 
     Args:
@@ -154,11 +172,12 @@ def step_schedule(name: str, given: Any, where: str, *, steps: int, epochs: int 
         where: for messages.
         steps: optimizer steps of the whole training.
         epochs: of the whole training; None: not known yet, the curve is a sketch.
+        dry: a dry run of a longer training, whose warm-up may be longer than it is.
 
     Raises:
         ConfigError: the lines of `step_schedule_problems`.
     """
-    lines = step_schedule_problems(name, given, where, epochs=epochs)
+    lines = step_schedule_problems(name, given, where, epochs=epochs, steps=None if dry else steps)
     if lines:
         raise ConfigError("\n".join(lines))
     schedule = STEP_SCHEDULES[name]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from stm32pose.errors import ConfigError, UserError, did_you_mean, one_line
-from stm32pose.own_code import find_own_file, load_own_function
+from stm32pose.own_code import find_own_file, line_of, load_own_function
 from stm32pose.transforms.arguments import RATE, read_arguments
 from stm32pose.transforms.geometry import Size, determinant
 from stm32pose.transforms.noise import generator
@@ -79,7 +79,8 @@ class _Own:
         try:
             return self._function(subject, generator(uniform), **self._arguments)
         except Exception as error:  # whatever the user's code raises
-            raise UserError(f"{self._where}: {self._name} fails: {one_line(error)}") from error
+            place = line_of(error, self._name)
+            raise UserError(f"{self._where}: {self._name} fails{place}: {one_line(error)}") from error
 
 
 class _Recolouring(_Own):

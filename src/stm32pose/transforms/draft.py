@@ -1,7 +1,9 @@
 """What one batch is to go through: matrices, colour steps and joins for each image, and its labels beside them.
 
 Augmentations are taken in the order of the configuration. Geometry is multiplied into one matrix, and colour that works
-level by level waits: both commute. What is bound to its place (covering, filters, noise, a user's function) closes the
+level by level waits until it is resampled. That saves a resampling, and is not quite the order written where colour
+comes before geometry: it recolours a constant fill too, and what it measures (contrast, autocontrast, equalize) is the
+image as it is drawn. What is bound to its place (covering, filters, noise, a user's function) closes the
 matrix of the images it changes, so that geometry written after it moves its result too, at the price of another
 resampling of these images alone.
 """
@@ -150,7 +152,7 @@ class Draft:
 
     def _cover(self, link: Link, rows: np.ndarray, numbers: np.ndarray, rectangles: np.ndarray) -> None:
         how, colour, seeds = link.arguments["fill_method"], link.arguments["color"], numbers[:, -1].tolist()
-        there = rectangles[..., 2] > rectangles[..., 0]
+        there = (rectangles[..., 2:] > rectangles[..., :2]).all(axis=-1)
         shown = rectangles if there.all() else [mine[seen] for mine, seen in zip(rectangles, there, strict=True)]
         for row, seed, mine in zip(rows.tolist(), seeds, shown, strict=True):
             self._steps[row].append(("erase", (mine, how, colour, seed)))

@@ -57,13 +57,18 @@ def holes_of(arguments: Arguments, uniform: np.ndarray, size: Size) -> np.ndarra
 
 
 def cells_of(arguments: Arguments, uniform: np.ndarray, size: Size) -> np.ndarray:
-    """The cells of a grid that a number below `erasing_prob` chose, row by row."""
+    """The cells of a grid that a number below `erasing_prob` chose, row by row.
+
+    A grid finer than the input has cells without a pixel: they are zeros, as those that were not chosen.
+    """
     across, down = arguments["ncells_x"], arguments["ncells_y"]
     x = np.rint(np.linspace(0, size[1], across + 1)).astype(np.int64)
     y = np.rint(np.linspace(0, size[0], down + 1)).astype(np.int64)
     left, top = np.tile(x[:-1], down), np.repeat(y[:-1], across)
     cells = np.stack([left, top, np.tile(x[1:], down), np.repeat(y[1:], across)], axis=1)
-    return np.where((uniform[:, :-1] < arguments["erasing_prob"])[..., None], cells, 0)
+    some = (cells[:, 2] > cells[:, 0]) & (cells[:, 3] > cells[:, 1])
+    chosen = (uniform[:, :-1] < arguments["erasing_prob"]) & some
+    return np.where(chosen[..., None], cells, 0)
 
 
 def _count(counts: tuple[int, int], uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -105,7 +105,7 @@ class MovingLabels:
         """Move the labels of some images for good and cut them.
 
         Keypoints outside become (0, 0, 0), boxes are upright hulls cut at the edge, areas follow the matrix and lose
-        the same share as their box. Where the matrix mirrors, left and right change places.
+        the same share as their box (nothing, where there is no box). Where the matrix mirrors, left and right change places.
 
         Args:
             windows: [b, 4], (left, top, right, bottom): what is seen of each of these images.
@@ -132,7 +132,7 @@ class MovingLabels:
         sides = np.minimum(hulls[:, :2] + hulls[:, 2:], window[:, 2:]) - start
         boxes = np.where((sides > 0).all(axis=1, keepdims=True), np.concatenate([start, sides], axis=1), 0.0)
         all_of_it, seen = hulls[:, 2] * hulls[:, 3], boxes[:, 2] * boxes[:, 3]
-        share = np.divide(seen, all_of_it, out=np.zeros_like(all_of_it), where=all_of_it > 0)
+        share = np.divide(seen, all_of_it, out=np.ones_like(all_of_it), where=all_of_it > 0)
         areas = self.areas[mine] * np.abs(determinant(matrix)) * share
         self.matrices = self.matrices.copy()
         if rows is None:
