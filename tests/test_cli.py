@@ -37,6 +37,8 @@ def test_help_and_version(capsys):
         (["chek"], "no command 'chek'; there are run, check, schema"),
         (["data", "chek"], "no command 'chek'; there are check, show, convert, synthesize; did you mean 'check'?"),
         (["check", "x.yaml", "--nopaths"], "did you mean '--no-paths'?"),
+        (["data", "convert", "x", "--out", "y", "--to", "yolov8"], "--to: got 'yolov8'; allowed: coco, yolo; did you"),
+        (["boards", "a", "b=1"], "unrecognized arguments: b=1"),
         ([], "required"),
     ],
 )
@@ -80,6 +82,44 @@ def test_check(capsys, tmp_path, monkeypatch):
         "good.yaml: note: evaluation.profile: no effect on the host",
     ]
     assert main(["check", "--no-paths", "later.yaml"]) == 2
+
+
+def test_check_takes_values_on_the_command_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text(
+            "operation_mode: training\nmodel: {model_name: custom, input_shape: [64, 64, 3]}\n"
+            "dataset: {training_path: x, skeleton: hand21}\n"
+        )
+    assert main(["check", "a.yaml", "b.yaml", "training.epochs=3", "--no-paths", "training.batch_size=2"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["check", "--no-paths", "a.yaml", "b.yaml", "training.epochs=x"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["a.yaml", "b.yaml"]
+    assert all("command line: training.epochs: got 'x'" in line for line in lines)
+    assert main(["check", "training.epochs=3"]) == 2
+    assert "which configuration?" in capsys.readouterr().err
+
+
+def test_check_says_what_the_joints_of_a_skeleton_refuse(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "operation_mode: training\nmodel: {model_name: custom, input_shape: [64, 64, 3]}\n"
+        "dataset: {training_path: x, skeleton: hand21}\n"
+    )
+    for given, said in (
+        ("training.joint_weights=true", "the skeleton hand21 has no weights"),
+        ("training.joint_weights=[1,2,3]", "got 3 numbers; expected 21"),
+        ("training.loss={ohkm:{topk:99}}", "got 99; expected 21 at most, the keypoints of hand21"),
+        # One line of it, though several checks need the skeleton.
+        ("dataset.skeleton=hand22", "no skeleton named 'hand22'"),
+    ):
+        assert main(["check", "--no-paths", "a.yaml", given]) == 2
+        (line,) = capsys.readouterr().out.splitlines()
+        assert said in line
+    assert main(["check", "--no-paths", "a.yaml", "model.model_type=yolo_mpe"]) == 2
+    assert capsys.readouterr().out.startswith("a.yaml: error: command line: model.model_type: got 'yolo_mpe'")
 
 
 def test_schema(capsys):
@@ -249,9 +289,56 @@ def test_data(capsys, tmp_path, monkeypatch):
     assert "pose_00000.txt:1" in capsys.readouterr().out
 
 
+def test_a_wrong_augmentation_is_said_before_anything_is_drawn(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "synthesize", "--out", "poses", "--images", "6", "--size", "96x96"]) == 0
+    (tmp_path / "c.yaml").write_text(
+        "operation_mode: training\nmodel: {model_name: custom, input_shape: [64, 64, 3]}\n"
+        "dataset: {training_path: poses, skeleton: person13}\ndata_augmentation: {random_flop: {}}\n"
+    )
+    assert main(["data", "show", "c.yaml", "--out", "pictures"]) == 2
+    assert "random_flop" in capsys.readouterr().err
+    assert not (tmp_path / "pictures").exists()
+
+
+def test_many_faults_of_a_kind(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "synthesize", "--out", "poses", "--images", "9", "--size", "96x96"]) == 0
+    for number in range(8):
+        (tmp_path / "poses" / f"pose_0000{number}.txt").write_text("0 0.5 0.5 what\n")
+    capsys.readouterr()
+    assert main(["data", "check", "poses", "--keypoints", "13"]) == 1
+    text = capsys.readouterr().out
+    assert text.count("error: ") == 5
+    assert ": 3 more: --json lists all" in text
+    assert "1 labelled person\n" in text
+
+
+def test_plurals():
+    from stm32pose.commands.data import counted
+
+    words = {"hand": "hands", "mouse": "mice", "person": "people", "body": "bodies", "toy": "toys", "box": "boxes"}
+    for one, many in words.items():
+        assert counted(1, one) == f"1 {one}"
+        assert counted(24, one, "labelled ") == f"24 labelled {many}"
+
+
+def test_profile_of_a_folder(capsys, tmp_path):
+    (tmp_path / "saved_models").mkdir()
+    assert main(["profile", str(tmp_path)]) == 2
+    assert "none is in it" in capsys.readouterr().err
+    (tmp_path / "saved_models" / "best_model.keras").write_bytes(b"")
+    assert main(["profile", str(tmp_path)]) == 2
+    assert f"give one of its models: {tmp_path / 'saved_models' / 'best_model.keras'}" in capsys.readouterr().err
+    assert main(["profile", "m.tflite", "model.alpha=0.35"]) == 2
+    assert "key=value goes with a configuration" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["data", "check", ".", "--format", "cocoo"], "--format: got 'cocoo'; allowed: auto, "),
+        (["data", "check", ".", "--annotations", "nothere.json"], "--annotations: nothere.json does not exist"),
         (["data", "check", "nowhere", "--keypoints", "17"], "nowhere does not exist"),
         (["data", "check", "nowhere.yaml"], "nowhere.yaml: does not exist"),
         (["data", "show", ".", "--keypoints", "12", "--out", "x"], "no shipped skeleton has 12 keypoints"),

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from stm32pose.commands.run_file import run_file
 
         return run_file(arguments[1:])
-    given = build_parser().parse_args(arguments)
+    given = _parsed(build_parser(), arguments)
     try:
         return given.command(given)
     except UserError as error:
@@ -47,6 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe (head, less) has gone.
         sys.stderr.close()
         return 0
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """As `parse_args`, but `key=value` may also stand behind a flag, where argparse no longer looks for any."""
+    given, rest = parser.parse_known_args(arguments)
+    if rest and hasattr(given, "overrides") and all("=" in part and not part.startswith("-") for part in rest):
+        given.overrides = [*given.overrides, *rest]
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return given
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,7 +85,9 @@ def build_parser() -> argparse.ArgumentParser:
         description="Validate configurations without running them; one line a file, more where something is wrong. "
         "Exit code 0 only where every file can be run; what is valid but not built yet counts as 2.",
     )
-    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="YAML files of any release, 3.x or 4.x")
+    check.add_argument("files", nargs="+", metavar="FILE", help="YAML files of any release, 3.x or 4.x")
+    # For the help alone: `nargs="+"` takes all of them, and `check_files` tells them apart.
+    check.add_argument("overrides", nargs="*", metavar="key=value", help="values that take the place of the files'")
     check.add_argument("--no-paths", action="store_true", help="files and folders that are named need not exist")
     check.set_defaults(command=_check)
 
@@ -117,6 +129,9 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         help=".tflite, .keras, .h5 or .onnx file; a float model is priced as int8; "
         "of a configuration's YAML the model it names, untrained",
+    )
+    profile.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="values that take the place of the configuration's"
     )
     profile.add_argument("--board", action="append", metavar="B", help="a board's name or YAML; absent: all boards")
     profile.add_argument("--json", action="store_true", help="figures for programs, in bytes and milliseconds")
@@ -205,7 +220,7 @@ def _add_data(commands) -> None:
 def _check(given: argparse.Namespace) -> int:
     from stm32pose.commands.check import check_files
 
-    return check_files(given.files, check_paths=not given.no_paths)
+    return check_files([*given.files, *given.overrides], check_paths=not given.no_paths)
 
 
 def _schema(given: argparse.Namespace) -> int:
@@ -250,7 +265,7 @@ def _skeletons(given: argparse.Namespace) -> int:
 def _profile(given: argparse.Namespace) -> int:
     from stm32pose.commands.profile import profile
 
-    return profile(given.model, given.board, as_json=given.json)
+    return profile(given.model, given.board, overrides=given.overrides, as_json=given.json)
 
 
 def _plot_lr(given: argparse.Namespace) -> int:

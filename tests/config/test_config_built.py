@@ -50,13 +50,6 @@ def test_what_is_built(base):
     [
         (FILE, {"quantization": {"quantization_type": "QAT"}}, "quantization.quantization_type: QAT is not built yet"),
         (FILE, {"quantization": {"granularity": "per_tensor", "optimize": True}}, "quantization.optimize: True is not"),
-        (
-            TRAIN,
-            {"model": {"model_type": "hand_spe"}},
-            "hand_spe files are evaluated, not trained; train hands as heatmaps_",
-        ),
-        (TRAIN, {"model": {"model_type": "head_spe"}}, "or spe with dataset.skeleton: face68"),
-        (TRAIN, {"model": {"model_type": "yolo_mpe"}}, "available for training, one person an image: heatmaps_spe"),
         (TRAIN, {"benchmarking": {"backend": "emulate"}}, "benchmarking.backend: emulate is not built yet"),
         (TRAIN, {"benchmarking": {"backend": ["estimate", "emulate"]}}, "available: auto, cloud, stedgeai, estimate"),
     ],

@@ -303,3 +303,96 @@ def test_relative_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "set")
     assert len(read_coco(Path(), COCO)[0]) == 1
     assert json.loads((tmp_path / "labels.json").read_text())["images"]
+
+
+def test_names_of_two_pictures_on_one_file_are_an_error(folder):
+    """`cam1/0.jpg` and `cam2/0.jpg` where only `0.jpg` is there: whose labels are its own?"""
+    images, _, document = folder
+    document["images"][0]["file_name"], document["images"][1]["file_name"] = "cam1/0.jpg", "cam2/0.jpg"
+    samples, problems = read(images, document)
+    assert [sample.image.name for sample in samples] == ["0.jpg", "2.jpg"]
+    assert samples[0].instances == 1
+    (problem,) = [problem for problem in problems if problem.severity == "error"]
+    assert problem.code == "duplicate_image"
+    assert "'cam2/0.jpg' and 'cam1/0.jpg' both lead to" in problem.message
+
+
+def test_the_same_name_otherwise_written_is_no_duplicate(folder):
+    images, _, document = folder
+    document["images"].append(document["images"][0] | {"id": 9, "file_name": "./0.jpg"})
+    assert ("duplicate_image", "error") not in codes(read(images, document)[1])
+
+
+@pytest.mark.parametrize(("image", "annotation"), [(int, float), (int, str), (float, int), (str, int), (str, float)])
+def test_ids_are_the_same_however_written(folder, image, annotation):
+    images, truth, document = folder
+    for item in document["images"]:
+        item["id"] = image(item["id"])
+    for item in document["annotations"]:
+        item["image_id"] = annotation(item["image_id"])
+    samples, problems = read(images, document)
+    assert not problems
+    assert [sample.instances for sample in samples] == [sample.instances for sample in truth]
+    assert [sample.image_id for sample in samples] == [0, 1, 2]
+
+
+def test_annotations_of_no_listed_image_are_an_error(folder):
+    images, _, document = folder
+    document["annotations"][0]["image_id"] = 77
+    document["annotations"][1]["image_id"] = None
+    samples, problems = read(images, document)
+    (problem,) = [problem for problem in problems if problem.severity == "error"]
+    assert problem.code == "unknown_image"
+    assert problem.message.startswith(
+        "2 of 4 annotations belong to no listed image: 1 (image_id 77), 2 (image_id None)"
+    )
+    assert len(samples) == 3
+    # Listed, but not in this folder: told otherwise.
+    document["annotations"][0]["image_id"] = document["annotations"][1]["image_id"] = 1
+    (images / "2.jpg").unlink()
+    assert codes(read(images, document)[1]) == [("missing_image", "warning")]
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".jpg", "a/" + "x" * 5000 + ".jpg", "a/\0.jpg", "a/\ud800.jpg"])
+def test_names_that_no_file_can_have(folder, name):
+    images, _, document = folder
+    document["images"].append({"id": 9, "file_name": name, "width": 60, "height": 40})
+    samples, problems = read(images, document)
+    assert len(samples) == 3
+    assert codes(problems) == [("missing_image", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "code"),
+    [
+        ("keypoints", [10**400, 2, 2] * 17, "not_a_number"),
+        ("area", 10**400, "not_a_number"),
+        ("bbox", [10**400, 1, 1, 1], "not_a_number"),
+        ("bbox", [5], "not_a_number"),
+        ("bbox", 7, "not_a_number"),
+        ("bbox", [1, 2, 3, "4"], "not_a_number"),
+        ("bbox", [1, 2, 3, True], "not_a_number"),
+    ],
+)
+def test_numbers_that_are_none(folder, key, value, code):
+    images, _, document = folder
+    document["annotations"][0][key] = value
+    samples, problems = read(images, document)
+    assert codes(problems) == [(code, "error")]
+    assert [sample.instances for sample in samples] == [0, 2, 1]
+
+
+@pytest.mark.parametrize("width", [10**400, 10**9, True, 60.5])
+def test_impossible_widths_are_asked_of_the_image(folder, width):
+    images, _, document = folder
+    document["images"][0]["width"] = width
+    samples, problems = read(images, document)
+    assert not problems
+    assert samples[0].size == (40, 60)
+
+
+@pytest.mark.parametrize(("value", "crowd"), [("0", False), (0.0, False), (None, False), ("1", True), (True, True)])
+def test_crowds_as_tools_write_them(folder, value, crowd):
+    images, _, document = folder
+    document["annotations"][0]["iscrowd"] = value
+    assert read(images, document)[0][0].crowd.tolist() == [crowd]

@@ -26,7 +26,7 @@ def point(name, x, y, number=None, **more):
     return region("keypointlabels", {"x": x, "y": y, "width": 0.5, "keypointlabels": [name]}, number, **more)
 
 
-def rectangle(left, top, width, height, number=None, label="Person", rotation=0):
+def rectangle(left, top, width, height, number=None, label="Person", rotation: object = 0):
     value = {"x": left, "y": top, "width": width, "height": height, "rotation": rotation, "rectanglelabels": [label]}
     return region("rectanglelabels", value, number)
 

@@ -133,3 +133,13 @@ def test_the_real_folder(shared):
         height, width = sample.size
         assert ((sample.keypoints[..., :2] >= 0) & (sample.keypoints[..., :2] <= (width, height))).all()
         assert sample.keypoints[0, chin, 1] > sample.keypoints[0, nose, 1]
+
+
+def test_names_of_two_pictures_on_one_file(tmp_path):
+    folder = write_faces(tmp_path, [("1.jpg", cells())])
+    csv = tmp_path / "training_frames_keypoints.csv"
+    row = csv.read_text().splitlines()[1]
+    csv.write_text(csv.read_text() + f"a/{row}\n" + f"{'x' * 300}/{row}\n")
+    samples, problems = scan_samples(folder, FACE, pose="multi")
+    assert [sample.instances for sample in samples] == [1]
+    assert [problem.code for problem in errors_of(problems)] == ["duplicate_image"]

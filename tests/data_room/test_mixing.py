@@ -276,3 +276,43 @@ def test_the_examples_of_the_page_are_right():
         check_names(load_config({"operation_mode": "training", "model": model, **mapping}, check_paths=False))
     for name in (*NAMES, "crowd", "has_nose"):
         assert f"`{name}`" in page.read_text(), name
+
+
+def coco_folder(folder: Path, names: list[str], start: int) -> str:
+    """A COCO set whose file names may hold sub-folders, with `labels.json` beside it."""
+    paths = [write_picture(folder / name, seed=start + number) for number, name in enumerate(names)]
+    document = coco_document([random_sample(PERSON, path, seed=1) for path in paths], PERSON.keypoints)
+    for item, name in zip(document["images"], names, strict=True):
+        item["file_name"] = name
+    write_coco(folder / "labels.json", document)
+    return str(folder)
+
+
+@pytest.mark.parametrize("first", ["sub/0.png", "0.png"])
+def test_test_images_in_sub_folders_stay_out(tmp_path, first):
+    """Found by the reader alone, or (with `0.png`) by listing the folder only in part."""
+    held = coco_folder(tmp_path / "test", [first, "sub/1.png", "sub/2.png"], 50)
+    keys = {
+        "skeleton": "person13",
+        "training_path": coco_folder(tmp_path / "own", [f"{n}.png" for n in range(10)], 0),
+        "test_path": held,
+        "test_annotations": f"{held}/labels.json",
+        "mix": [{"path": coco_folder(tmp_path / "more", ["a.png", "b.png", "c.png", "d.png"], 50)}],
+    }
+    splits = make_splits(Dataset.model_validate(keys), PERSON, {"training"})
+    assert names(splits.training[8:]) == ["d.png"]
+    with_test = make_splits(Dataset.model_validate(keys), PERSON, {"training", "evaluation"})
+    assert names(with_test.training) == names(splits.training)
+
+
+def test_a_test_set_that_cannot_be_read_stops_a_mix(folders, tmp_path):
+    own, more = folders
+    with pytest.raises(UserError, match=r"dataset.test_path: .*nowhere is not a folder"):
+        make_splits(section(own, [{"path": str(more)}], test_path=str(tmp_path / "nowhere")), PERSON, {"training"})
+
+
+def test_test_images_without_labels_stay_out(folders, tmp_path):
+    own, more = folders
+    write_picture(tmp_path / "test" / "other.png", seed=52)
+    splits = make_splits(section(own, [{"path": str(more)}], test_path=str(tmp_path / "test")), PERSON, {"training"})
+    assert names(splits.training[8:]) == [f"im{n:03d}.png" for n in (50, 51, 53, 54, 55)]

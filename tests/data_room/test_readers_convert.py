@@ -225,3 +225,118 @@ def test_a_target_that_is_a_file(tmp_path, capsys):
     assert "is a file" in capsys.readouterr().err
     with pytest.raises(UserError, match="is a file"):
         convert.claim_folder(tmp_path / "file", {})
+
+
+@pytest.mark.parametrize("to", ["coco", "yolo"])
+def test_what_an_earlier_conversion_wrote_goes(tmp_path, capsys, to):
+    command, out = [*small(tmp_path), "--to", to, "--out", str(tmp_path / "out")], tmp_path / "out"
+    assert main(command) == 0
+    (out / "mine.md").write_text("a note")
+    (tmp_path / "in" / "3.jpg").unlink()
+    assert main(command) == 0
+    assert "of the earlier conversion removed" in capsys.readouterr().out
+    found = {item.relative_to(out).as_posix() for item in out.rglob("*") if item.is_file()}
+    expected = {f"{n}.{kind}" for n in range(3) for kind in ("jpg", "txt")}
+    if to == "coco":
+        expected = {"annotations.json", *(f"images/{n}.jpg" for n in range(3))}
+    assert found == expected | {MARKER, "mine.md"}
+    assert set(json.loads((out / MARKER).read_text())["files"]) == expected
+
+
+def test_what_an_interrupted_conversion_wrote_goes_too(tmp_path, monkeypatch):
+    command, out = [*small(tmp_path), "--to", "yolo", "--out", str(tmp_path / "out")], tmp_path / "out"
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(yolo, "label_text", lambda sample, **_: interrupted() if sample.image.stem == "2" else "")
+        assert main(command) == 130
+    (tmp_path / "in" / "0.jpg").unlink()
+    assert main(command) == 0
+    assert sorted(item.stem for item in out.glob("*.jpg")) == ["1", "2", "3"]
+    assert sorted(item.stem for item in out.glob("*.txt")) == ["1", "2", "3"]
+
+
+def test_nothing_outside_the_folder_is_removed(tmp_path):
+    command, out = [*small(tmp_path), "--to", "yolo", "--out", str(tmp_path / "out")], tmp_path / "out"
+    assert main(command) == 0
+    precious = tmp_path / "precious.txt"
+    precious.write_text("years of work")
+    marker = json.loads((out / MARKER).read_text())
+    marker["files"] += ["../precious.txt", str(precious), 7]
+    (out / MARKER).write_text(json.dumps(marker))
+    assert main(command) == 0
+    assert precious.exists()
+
+
+def test_another_filter_or_file_is_another_conversion(tmp_path, capsys):
+    small(tmp_path)
+    out = tmp_path / "out"
+
+    def converted(**keys):
+        dataset = {
+            "training_path": str(tmp_path / "in"),
+            "training_annotations": str(tmp_path / "labels.json"),
+            "skeleton": "coco17",
+        }
+        model = {"model_name": "custom", "input_shape": [64, 64, 3]}
+        mapping = {"operation_mode": "training", "dataset": dataset | keys, "model": model}
+        (tmp_path / "c.yaml").write_text(json.dumps(mapping))
+        return main(["data", "convert", str(tmp_path / "c.yaml"), "--to", "yolo", "--out", str(out)])
+
+    assert converted() == converted() == 0
+    write_coco(tmp_path / "others.json", json.loads((tmp_path / "labels.json").read_text()))
+    for keys in (
+        {"filter": "visible > 0"},
+        {"format": "coco"},
+        {"training_annotations": str(tmp_path / "others.json")},
+    ):
+        assert converted(**keys) == 1
+        said = capsys.readouterr().err
+        assert "holds another conversion" in said
+        assert f"another '{next(iter(keys)).removeprefix('training_')}'" in said
+
+
+def test_sizes_of_the_file_are_not_believed(tmp_path, capsys):
+    command = small(tmp_path)
+    document = json.loads((tmp_path / "labels.json").read_text())
+    document["images"][1]["width"] = 120
+    write_coco(tmp_path / "labels.json", document)
+    assert main([*command, "--to", "yolo", "--out", str(tmp_path / "out")]) == 1
+    assert "the image is 60 x 40 pixels, its labels say 120 x 40" in capsys.readouterr().err
+    assert sorted(item.stem for item in (tmp_path / "out").glob("*.txt")) == ["0", "2", "3"]
+    assert not (tmp_path / "out" / "1.jpg").exists()
+
+
+@pytest.mark.parametrize("link", ["--copy", "--link"])
+def test_a_changed_picture_as_large_is_written_anew(tmp_path, link):
+    sample = random_sample(COCO, write_picture(tmp_path / "in" / "0.bmp"))
+    write_coco(tmp_path / "labels.json", coco_document([sample], COCO.keypoints))
+    out = tmp_path / "out"
+    command = ["data", "convert", str(tmp_path / "in"), "--annotations", str(tmp_path / "labels.json"), "--to", "yolo"]
+    assert main([*command, "--out", str(out), link]) == 0
+    before = (out / "0.bmp").read_bytes()
+    (tmp_path / "in" / "0.bmp").unlink()
+    changed = write_picture(tmp_path / "in" / "0.bmp", seed=5).read_bytes()
+    assert len(changed) == len(before)
+    assert changed != before
+    assert main([*command, "--out", str(out), link]) == 0
+    assert (out / "0.bmp").read_bytes() == changed
+
+
+@pytest.mark.parametrize("name", ["readme", "classes", "README"])
+def test_images_called_like_files_that_are_no_labels(tmp_path, name):
+    samples = [random_sample(COCO, write_picture(tmp_path / "in" / f"{n}.jpg", seed=2)) for n in (name, "z")]
+    done = convert_samples(samples, tmp_path / "out", COCO, to="yolo")
+    (done.folder / "obj.names.txt").write_text("person")
+    assert [sample.image.stem for sample in read_samples(done.folder, COCO)] == [name, "z"]
+    for kind, pattern in (("images", "*.jpg"), ("labels", "*.txt")):
+        (tmp_path / "set" / kind).mkdir(parents=True)
+        for item in done.folder.glob(pattern):
+            item.rename(tmp_path / "set" / kind / item.name)
+    assert [sample.image.stem for sample in read_samples(tmp_path / "set" / "images", COCO)] == [name, "z"]
+    (tmp_path / "set" / "images" / f"{name}.txt").write_text(
+        "about these images"
+    )  # labels are in `labels` all the same
+    assert [sample.image.stem for sample in read_samples(tmp_path / "set" / "images", COCO)] == [name, "z"]

@@ -129,3 +129,12 @@ def test_onehand10k(tmp_path):
     assert len(read_samples(folder, HAND, annotations=labels)) == 3
     with pytest.raises(UserError, match=r"no .*onehand10k_val.json; sets there: train, test"):
         read_samples(tmp_path, HAND, format="onehand10k", part="val")
+
+
+def test_names_that_only_look_like_numbers(tmp_path):
+    write_freihand(tmp_path, versions=1)
+    for name in ("\u00b23.jpg", "\u0663.jpg"):  # a superscript two, an Arabic three
+        write_picture(tmp_path / "training" / "rgb" / name, size=(224, 224), seed=7)
+    samples, problems = scan_samples(tmp_path, HAND)
+    assert len(samples) == 3
+    assert [problem.code for problem in problems] == ["repeated_hand", "missing_label", "missing_label"]

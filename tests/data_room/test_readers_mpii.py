@@ -280,3 +280,35 @@ def test_no_labels(tmp_path):
     shutil.rmtree(tmp_path / "images")
     with pytest.raises(UserError, match="no image in"):
         read_mpii(tmp_path, MPII)
+
+
+def listed(root, records):
+    people = [
+        {"joints": [[11 + n, 21 + n] for n in range(16)], "joints_vis": [1] * 16, "center": [30, 20], "scale": 0.1}
+        | record
+        for record in records
+    ]
+    write_picture(root / "images" / "1.jpg")
+    (root / "annot").mkdir()
+    (root / "annot" / "train.json").write_text(json.dumps(people))
+    return scan_samples(root, MPII, format="mpii", pose="multi")
+
+
+def test_names_of_two_pictures_on_one_file(tmp_path):
+    samples, problems = listed(tmp_path, [{"image": "a/1.jpg"}, {"image": "a\\1.jpg"}, {"image": "b/1.jpg"}])
+    assert [sample.instances for sample in samples] == [2]
+    (problem,) = errors_of(problems)
+    assert problem.code == "duplicate_image"
+    assert "'b/1.jpg' and 'a/1.jpg' both lead to" in problem.message
+
+
+def test_names_too_long_and_numbers_too_large(tmp_path):
+    wrong = [
+        {"image": "x/" + "y" * 400 + ".jpg"},
+        {"image": "1.jpg", "scale": 10**400},
+        {"image": "1.jpg", "joints": [[10**400, 1]] * 16},
+    ]
+    samples, problems = listed(tmp_path, [{"image": "1.jpg"}, *wrong])
+    assert [sample.instances for sample in samples] == [1]
+    assert [problem.code for problem in errors_of(problems)] == ["not_a_number", "not_a_number"]
+    assert [problem.code for problem in problems if problem.severity == "warning"] == ["missing_image"]

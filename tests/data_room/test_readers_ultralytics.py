@@ -257,3 +257,49 @@ def test_no_data_yaml_breaks_the_reader(tmp_path, content):
     (tmp_path / "data.yaml").write_text(yaml.safe_dump({"kpt_shape": [17, 3], "train": "images/train"} | content))
     with suppress(UserError):
         read_ultralytics(tmp_path, COCO)
+
+
+@pytest.mark.parametrize("entry", ["../private/images", "/", "images/../../private/images", "{root}/private/images"])
+def test_entries_that_lead_out_are_refused(tmp_path, entry):
+    write_set(tmp_path / "set", train=entry.format(root=tmp_path))
+    write_picture(tmp_path / "private" / "images" / "secret.jpg")
+    with pytest.raises(UserError, match=r"data.yaml: train: .* leads out of the data set") as caught:
+        scan_samples(tmp_path / "set", COCO)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="leads out of the data set"):
+        read_images(tmp_path / "set", where="x")
+
+
+@pytest.mark.parametrize("path", ["..", "{root}"])
+def test_path_says_where_else_images_are(tmp_path, path):
+    truth = write_set(tmp_path / "set", path=path.format(root=tmp_path), train="set/images/train")
+    agree(read_samples(tmp_path / "set", COCO, pose="multi"), truth["train"])
+    write_set(tmp_path / "set", path=path.format(root=tmp_path), train=str(tmp_path / "set" / "images" / "train"))
+    agree(read_samples(tmp_path / "set", COCO, pose="multi"), truth["train"])
+
+
+def test_a_link_inside_the_data_set_is_followed(tmp_path):
+    truth = write_set(tmp_path / "set")
+    (tmp_path / "set" / "images").rename(tmp_path / "large")
+    (tmp_path / "set" / "images").symlink_to(tmp_path / "large")
+    agree(read_samples(tmp_path / "set", COCO, pose="multi"), truth["train"])
+
+
+def test_lines_of_a_list_that_lead_out_or_are_too_long(tmp_path):
+    truth = write_set(tmp_path / "set", train="list.txt")
+    write_picture(tmp_path / "private" / "images" / "secret.jpg")
+    lines = ["./images/train/train0.jpg", "../private/images/secret.jpg", "/etc/hostname", "x" * 5000 + ".jpg"]
+    (tmp_path / "set" / "list.txt").write_text("\n".join(lines))
+    samples, problems = scan_samples(tmp_path / "set", COCO, pose="multi")
+    agree(samples, truth["train"][:1])
+    (problem,) = errors_of(problems)
+    assert problem.code == "outside_folder"
+    assert problem.message.startswith("2 of its lines lead out of the data set, e.g. line 2: ../private/images/secret")
+    assert [item.where for item in problems if item.code == "missing_image"] == [f"{tmp_path / 'set' / 'list.txt'}:4"]
+
+
+@pytest.mark.parametrize("keys", [{"train": "x" * 5000}, {"path": "x" * 5000, "train": "nowhere"}])
+def test_names_too_long(tmp_path, keys):
+    write_set(tmp_path / "set", **keys)
+    with pytest.raises(UserError, match="is not there"):
+        scan_samples(tmp_path / "set", COCO)

@@ -107,7 +107,17 @@ def test_nothing_that_fits_is_an_error_and_little_a_warning(tmp_path, caplog):
     with pytest.raises(UserError, match=r"none of the \d+ backbone tensors of resnet18_pyramid_heatmaps fits"):
         load_pretrained(other, str(tmp_path / "fd.keras"), alpha=0.125, backbone="resnet18")
     narrow = pose_network(SIDE, 5, backbone="fdmobilenet", alpha=0.2)
-    assert 0 < load_pretrained(narrow, str(tmp_path / "fd.keras"), alpha=0.2, backbone="fdmobilenet") < 115
+    before = narrow.get_weights()
+    with pytest.raises(
+        UserError, match=r"only \d+ of the 115 backbone tensors .* fit .*model.backbone .* and model.alpha"
+    ):
+        load_pretrained(narrow, str(tmp_path / "fd.keras"), alpha=0.2, backbone="fdmobilenet")
+    for old, new in zip(before, narrow.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    saved = [(layer.name, layer.get_weights()) for layer in narrow.layers if layer.weights]
+    saved[5] = (saved[5][0], [np.zeros(1)])
+    body = backbone_layers(narrow, "fdmobilenet", 0.2)
+    assert 57 < transfer(narrow, saved, "test", names=body) < 115
     assert "the others stay random" in caplog.text
 
 

@@ -40,6 +40,45 @@ def test_training_curves_leave_out_what_is_missing(tmp_path: Path):
     )
 
 
+def drawn(monkeypatch: pytest.MonkeyPatch, history: list[dict], best: int) -> list:
+    """The axes of the training curves, laid out."""
+    from matplotlib.figure import Figure
+
+    figures: list[Figure] = []
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, _path: (figure.draw_without_rendering(), figures.append(figure))
+    )
+    training_curves(history, best, Path("/nowhere/never.png").relative_to("/"))
+    return figures[0].axes
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_epochs_are_whole_and_the_best_is_named_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    history = [{"epoch": n + 1, "loss": 1.0, "val_oks": 0.3, "learning_rate": 1e-3} for n in range(epochs)]
+    for best in range(1, epochs + 1):
+        axes = drawn(monkeypatch, history, best)
+        for axis in axes:
+            low, high = axis.get_xlim()
+            assert all(tick == round(tick) for tick in axis.get_xticks() if low <= tick <= high)
+        (text,) = axes[1].texts
+        box, inside = text.get_window_extent(), axes[1].get_window_extent()
+        assert inside.x0 <= box.x0 < box.x1 <= inside.x1
+
+
+def test_the_curve_of_a_teacher_is_drawn_and_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    history = [{"epoch": n, "loss": 1.0 / n, "val_loss": 0.9, "distillation": 2.0} for n in (1, 2)]
+    lines = {line.get_label(): list(line.get_ydata()) for line in drawn(monkeypatch, history, 1)[0].get_lines()}
+    assert lines == {
+        "training, labels and teacher": [1.0, 0.5],
+        "validation, labels": [0.9, 0.9],
+        "training, teacher": [2.0, 2.0],
+    }
+
+
 @pytest.mark.filterwarnings("error")
 def test_training_curves_of_one_epoch_warn_of_nothing(tmp_path: Path):
     for number, more in enumerate(({}, {"learning_rate": 0.0}, {"learning_rate": 1e-3})):

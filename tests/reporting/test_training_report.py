@@ -21,7 +21,7 @@ NAMES = ("nose", "left_eye", "right_eye")
 
 
 def layer(name: str, **figures: Any) -> dict[str, Any]:
-    usual = {"gradient": 0.1, "weight": 1.0, "update": 1e-3, "silent": 0.0, "finite": True}
+    usual = {"gradient": 0.1, "weight": 1.0, "update": 1e-3, "silent": 0.0, "died": 0.0, "finite": True}
     return {"layer": name, "kind": "Conv2D", "parameters": 1234, **usual, **figures}
 
 
@@ -146,6 +146,16 @@ def test_the_report_of_a_plain_training_leaves_out_what_there_is_not(tmp_path: P
     assert "Trained for 1 epoch in" in page
     for text in ("Health of the layers", "OKS of each joint over epochs", "from epoch to epoch"):
         assert text not in page, text
+
+
+def test_the_report_names_the_teacher(tmp_path: Path) -> None:
+    _, run = record_of(tmp_path)
+    model = {"name": "fdmobilenet", "input_shape": [96, 96, 3], "parameters": 9}
+    run.add("model", model | {"distillation": None})
+    assert "eacher" not in write_report(run).read_text()
+    run.add("model", model | {"distillation": {"teacher": "large/best_model.keras", "weight": 0.5, "temperature": 2.0}})
+    page = write_report(run).read_text()
+    assert "Teacher: <b>large/best_model.keras</b>, weight 0.5, temperature 2." in page
 
 
 def test_first_middle_and_last_picture(tmp_path: Path) -> None:

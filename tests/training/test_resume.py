@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import numpy as np
 import pytest
 import training_dots as dots
 
+from stm32pose.config.schema import Config
 from stm32pose.errors import ConfigError, UserError
 from stm32pose.training.files import read_arrays
-from stm32pose.training.resume import load_resume
+from stm32pose.training.resume import check_network, load_resume, network_settings
 
 CURVES = ("loss", "oks", "val_loss", "val_oks", "val_pck", "val_epe", "learning_rate")
 TRAINING = {
@@ -171,11 +173,82 @@ def test_another_seed_and_another_network_are_refused(straight: Any) -> None:
     _, splits, folder = straight
     loaded = load_resume(folder / "run")
     config = dots.dots_config(training=TRAINING, data_augmentation=AUGMENTATION, general={"global_seed": 8})
-    with pytest.raises(ConfigError, match="global_seed 7, now it is 8"):
+    with pytest.raises(ConfigError, match=r"general\.global_seed: 7 in the run, now 8"):
         dots.dots_train(config, folder / "refused", splits, resume=loaded)
     config = dots.dots_config(training=TRAINING, data_augmentation=AUGMENTATION)
     with pytest.raises(ConfigError, match="another network"):
         dots.dots_train(config, folder / "refused", splits, resume=loaded, model=dots.dots_model(dropout=0.5))
+
+
+def test_a_changed_preprocessing_names_the_key(straight: Any) -> None:
+    _, splits, folder = straight
+    config = dots.dots_config(
+        training=TRAINING,
+        data_augmentation=AUGMENTATION,
+        preprocessing={"rescaling": {"scale": "1/127.5", "offset": 0}},
+    )
+    with pytest.raises(ConfigError, match=r"preprocessing\.rescaling\.offset: -1 in the run, now 0; set it") as caught:
+        dots.dots_train(config, folder / "refused", splits, resume=load_resume(folder / "run"))
+    assert len(str(caught.value)) - len(str(folder)) < 300
+
+
+def section(**keys: Any) -> Any:
+    return Config.model_validate({"operation_mode": "training", "model": keys}).model
+
+
+def stopped(straight: Any, model: Any) -> Any:
+    """The stopped training as if `model` was its section."""
+    loaded = load_resume(straight[2] / "run")
+    others = {key: value for key, value in loaded.settings.items() if not key.startswith("model.")}
+    return replace(loaded, settings=json.loads(json.dumps(others | network_settings(model))))
+
+
+BUILT = {"backbone": "mobilenet_v2", "alpha": 0.35, "input_shape": (64, 64, 3), "model_type": "simcc_spe"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"alpha": 0.5}, "model.alpha: 0.35 in the run, now 0.5; "),
+        ({"backbone": "resnet18"}, 'model.backbone: "mobilenet_v2" in the run, now "resnet18"; '),
+        ({"model_type": "spe"}, 'model.model_type: "simcc_spe" in the run, now "spe"; '),
+        ({"input_shape": (96, 96, 3)}, "model.input_shape: [64, 64, 3] in the run, now [96, 96, 3]; "),
+        ({"output_stride": 8}, "model.output_stride: null in the run, now 8; "),
+        ({"backbone": None, "model_name": "custom"}, 'model.model_name: null in the run, now "custom"; '),
+    ],
+)
+def test_a_changed_section_model_is_refused(straight: Any, changes: dict[str, Any], named: str) -> None:
+    resume = stopped(straight, section(**BUILT))
+    check_network(resume, section(**BUILT))
+    with pytest.raises(ConfigError) as caught:
+        check_network(resume, section(**{**BUILT, **changes}))
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_section_model_that_names_no_network_is_no_change(straight: Any) -> None:
+    resume = stopped(straight, section(**BUILT))
+    check_network(resume, section())
+    check_network(resume, section(alpha=0.5))
+    check_network(stopped(straight, section(model_path="a.keras")), section(model_path="b.keras"))
+    with pytest.raises(ConfigError, match='model.backbone: null in the run, now "mobilenet_v2"'):
+        check_network(stopped(straight, section(model_path="a.keras")), section(**BUILT))
+    # A folder of an earlier release says nothing of it.
+    old = {key: value for key, value in resume.settings.items() if not key.startswith("model.")}
+    check_network(replace(resume, settings=old), section(**BUILT))
+
+
+def test_a_training_refuses_it_and_a_run_that_goes_on_still_knows_its_network(straight: Any, tmp_path: Path) -> None:
+    splits = straight[1]
+    config = dots.dots_config(training={"epochs": 1}, model=BUILT)
+    dots.dots_train(config, tmp_path / "run", splits)
+    resume = load_resume(tmp_path / "run")
+    other = dots.dots_config(training={"epochs": 2}, model={**BUILT, "alpha": 0.5})
+    with pytest.raises(ConfigError, match=r"model\.alpha: 0.35 in the run, now 0.5"):
+        dots.dots_train(other, tmp_path / "no", splits, resume=resume)
+    unnamed = dots.dots_config(training={"epochs": 2})
+    dots.dots_train(unnamed, tmp_path / "again", splits, resume=resume, model=keras_model(resume.model))
+    assert load_resume(tmp_path / "again").settings["model.alpha"] == 0.35
 
 
 def test_changed_data_are_refused(straight: Any) -> None:

@@ -127,6 +127,60 @@ def test_a_name_that_is_no_picture(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "cannot be written" in error
 
 
+def test_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, error = refused(capsys, written(tmp_path), "--out", tmp_path / "nope" / "lr.png")
+    assert code == 2
+    assert "nope does not exist" in error
+    assert not (tmp_path / "nope").exists()
+
+
+WARMUP = {"initial_lr": 1e-5, "warmup_steps": 10, "max_lr": 3e-3, "hold_steps": 20, "decay_steps": 30, "end_lr": 1e-6}
+PIECEWISE = {"boundaries": [5, 20], "values": [0.3, 0.2, 0.1]}
+
+
+@pytest.mark.parametrize(
+    ("training", "line"),
+    [
+        ({"epochs": 30, "callbacks": {"LRWarmupCosineDecay": WARMUP}}, "30 of its 60 epochs are not reached"),
+        ({"epochs": 60, "callbacks": {"LRWarmupCosineDecay": WARMUP}}, ""),
+        ({"epochs": 3, "callbacks": RESTARTS}, "1 of its 4 epochs are not reached"),
+        ({"epochs": 20, "callbacks": {"LRPiecewiseConstantDecay": PIECEWISE}}, "1 of its 2 boundaries are not"),
+        ({"epochs": 21, "callbacks": {"LRPiecewiseConstantDecay": PIECEWISE}}, ""),
+        (
+            {
+                "optimizer": {
+                    "Adam": {
+                        "learning_rate": {
+                            "TwoStepDecay": {**PIECES["Adam"]["learning_rate"]["TwoStepDecay"], "boundaries": [10, 50]}
+                        }
+                    }
+                }
+            },
+            "1 of its 2 boundaries are not reached; the training has 45 steps",
+        ),
+        ({"optimizer": PIECES}, ""),
+    ],
+)
+def test_a_schedule_longer_than_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], training: dict[str, Any], line: str
+) -> None:
+    path = written(tmp_path, **training)
+    assert main(["plot-lr", str(path), "--json", "--steps-per-epoch", "5"]) == 0
+    told = capsys.readouterr().err
+    assert line in told
+    assert bool(told) == bool(line)
+
+
+def test_a_constant_rate_lies_in_the_middle() -> None:
+    from stm32pose.reporting.schedule_figure import limits
+
+    flat = np.full(5, 0.001)
+    assert sum(limits(flat, "linear")) / 2 == pytest.approx(0.001)
+    bottom, top = limits(flat, "log")
+    assert bottom * top == pytest.approx(0.001**2)
+    assert limits(np.array([0.1, 0.01]), "log") == (pytest.approx(0.007), None)
+
+
 def test_a_configuration_that_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "my.yaml"
     path.write_text(
@@ -175,7 +229,8 @@ def test_neither_keras_nor_tensorflow_is_imported(tmp_path: Path) -> None:
         ([3, 2, 1], [(1, 3, "falls")]),
         ([3, 3, 2, 1], [(1, 2, "constant"), (3, 4, "falls")]),
         ([3, 2, 1, 3, 2, 1], [(1, 3, "falls"), (4, 6, "falls")]),
-        ([1, 2, 3, 2, 1, 1], [(1, 3, "rises"), (4, 4, "falls"), (5, 6, "constant")]),
+        ([1, 2, 3, 2, 1, 1], [(1, 3, "rises"), (4, 4, "constant"), (5, 6, "constant")]),
+        ([3, 3, 2, 2, 1], [(1, 2, "constant"), (3, 4, "constant"), (5, 5, "constant")]),
         ([1, 1, 3, 3], [(1, 2, "constant"), (3, 4, "constant")]),
         ([1, 1, 3, 2, 1], [(1, 2, "constant"), (3, 5, "falls")]),
     ],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import training_dots as dots
 
-from stm32pose.training.health import FAST, hints, measure_health, not_finite
+from stm32pose.training.health import FAST, hints, measure_health, not_finite, silent_channels
 
 RATE = 0.01
 
@@ -96,9 +96,49 @@ def test_dead_channels_are_counted_and_named() -> None:
     assert first.layer == model.layers[1].name
     assert first.silent == pytest.approx(9 / 12)
     assert health.layers[-1].silent == 0
-    (told, *_) = hints([{"epoch": 1, "layers": [layer.row() for layer in health.layers]}])
-    assert "dead" in told
-    assert f"{first.layer} (75 %)" in told
+    (told,) = hints([{"epoch": 1, "layers": [layer.row() for layer in health.layers]}])
+    # Its normalisation, which dies with it, is not named beside it.
+    assert told.startswith("layers most of whose channels died since the first step")
+    assert told.split(": ")[1].startswith(f"{first.layer} (75 %);")
+
+
+def test_channels_that_were_dead_before_the_first_step_are_no_fault_of_the_training() -> None:
+    """As in the published weights of MobileNetV2, whose first layers are half dead."""
+    model = dots.dots_model()
+    trainer = compiled(model)
+    norm = next(layer for layer in model.layers if type(layer).__name__ == "BatchNormalization")
+
+    def kill(channels: slice) -> None:
+        gamma, beta, *moving = norm.get_weights()
+        beta[channels] = -1000.0
+        norm.set_weights([gamma, beta, *moving])
+
+    kill(slice(0, 7))
+    state = [variable.numpy() for variable in trainer.variables]
+    before = silent_channels(trainer, *batch())
+    for old, variable in zip(state, trainer.variables, strict=True):
+        np.testing.assert_array_equal(old, variable.numpy())
+    assert before[norm.name].sum() == 2 * 7
+    health = measure_health(trainer, *batch(), before=before)
+    assert health.layers[0].silent == pytest.approx(7 / 12)
+    assert health.layers[0].died == 0
+    assert hints([{"epoch": 1, "layers": [layer.row() for layer in health.layers]}]) == []
+    kill(slice(4, 11))
+    health = measure_health(trainer, *batch(), before=before)
+    assert health.layers[0].silent == pytest.approx(11 / 12)
+    assert health.layers[0].died == pytest.approx(4 / 12)
+
+
+def test_a_chain_of_layers_that_died_together_is_named_once() -> None:
+    died = [
+        row("conv", died=0.56),
+        row("conv_bn", kind="BatchNormalization", died=0.56),
+        row("depthwise", kind="DepthwiseConv2D", died=0.56),
+        row("other_bn", kind="BatchNormalization", died=0.7),
+        row("last", died=0.7),
+    ]
+    (told,) = hints([{"epoch": 1, "layers": died}])
+    assert told.split(": ")[1].startswith("other_bn (70 %), last (70 %), conv (56 %);")
 
 
 def test_channels_of_other_kernels_are_counted_along_their_own_axis() -> None:
@@ -174,7 +214,7 @@ def test_several_outputs_and_layers_of_the_loss() -> None:
 
 
 def row(layer: str, **figures: Any) -> dict[str, Any]:
-    usual = {"gradient": 0.1, "weight": 1.0, "update": 1e-3, "silent": 0.0, "finite": True}
+    usual = {"gradient": 0.1, "weight": 1.0, "update": 1e-3, "silent": 0.0, "died": 0.0, "finite": True}
     return {"layer": layer, "kind": "Conv2D", "parameters": 9, **usual, **figures}
 
 
@@ -192,7 +232,7 @@ def test_hints_are_few_and_say_what_to_do() -> None:
     ]
     for line, name in zip(told, "cdab", strict=True):
         assert f": {name};" in line
-    many = hints([{"epoch": 1, "layers": [row(f"layer_{n}", silent=0.9) for n in range(20)]}])
+    many = hints([{"epoch": 1, "layers": [row(f"layer_{n}", died=0.9) for n in range(20)]}])
     assert "and 14 more" in many[0]
 
 

@@ -120,6 +120,16 @@ def test_regression_shows_label_and_pose_alone() -> None:
     assert right.sum() > 1e5
 
 
+@pytest.mark.parametrize(("kind", "pictures"), [("spe", 1), ("heatmaps", 2)])
+def test_targets_are_drawn_where_they_are_more_than_the_labels(tmp_path: Path, kind: str, pictures: int) -> None:
+    codec = KeypointsCodec(SIZE, 3) if kind == "spe" else HeatmapCodec(SIZE, (12, 16), 3)
+    batch: Any = SimpleNamespace(images=np.zeros((1, *SIZE, 3), np.uint8), keypoints_input=TRUTH)
+    curves: Any = SimpleNamespace(picture=lambda *_arguments, **_options: None)
+    Pictures(dots.dots_skeleton(), curves, tmp_path).before(batch, codec, 0)
+    names = sorted(path.name for path in tmp_path.glob("*.jpg"))
+    assert names == ["augmented.jpg", "targets.jpg"][:pictures]
+
+
 def test_a_pose_that_the_network_is_unsure_of_is_still_drawn() -> None:
     codec = KeypointsCodec(SIZE, 3)
     targets, _ = codec.encode(TRUTH)

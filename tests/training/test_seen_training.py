@@ -227,6 +227,19 @@ def test_a_lost_loss_names_the_layer(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("validation", [8, 0])
+def test_a_network_that_is_lost_in_the_last_step_is_never_the_best(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, validation: int
+) -> None:
+    """The loss of the only step is that of the weights before it, and still a number."""
+    config = dots.dots_config(training={"optimizer": {"Adam": {"learning_rate": 1e38}}, "epochs": 1, "dryrun": 1})
+    splits = dots.dots_splits(tmp_path / "data", validation=validation)
+    with pytest.raises(UserError, match=r"became (nan|inf) in epoch 1; lower the learning rate.*no model was kept"):
+        dots.dots_train(config, tmp_path, splits)
+    assert not list(tmp_path.rglob("best_model*"))
+    assert "resume_training_from" not in caplog.text
+
+
 def flat_model() -> Any:
     """Convolutions without normalisation, which a huge rate drives beyond all numbers."""
     import keras

@@ -10,6 +10,7 @@ from stm32pose.errors import ConfigError
 from stm32pose.skeletons.skeleton import load_skeleton
 from stm32pose.transforms import geometry as g
 from stm32pose.transforms.chain import OPERATIONS, build_chain
+from stm32pose.transforms.colour import recolour
 from stm32pose.transforms.labels import MovingLabels
 
 SHAPE = (128, 192, 3)
@@ -291,7 +292,8 @@ def test_levels_wait_and_what_is_bound_to_its_place_keeps_it():
 )
 def test_levels_written_before_geometry_recolour_the_fill(colour, corner):
     """As docs/augmentation.md says, with its figures."""
-    chain = build_chain({**colour, "random_rotation": {"factor": (0.1, 0.1)}}, input_shape=SHAPE)
+    black = Rescaling(scale=1 / 255, offset=0)  # what fill_value 0 is in these units
+    chain = build_chain({**colour, "random_rotation": {"factor": (0.1, 0.101)}}, input_shape=SHAPE, rescaling=black)
     ((layer,),), _ = chain.draw(np.full((1, chain.draws), 0.999999), nobody(1))
     image = g.warp(np.full(SHAPE, 90, np.uint8), layer.matrix, SHAPE[:2], fill=chain.fill)
     assert recolour(image, layer.steps)[0, 0].tolist() == [corner] * 3

@@ -17,22 +17,34 @@ from stm32pose.errors import ConfigError, UserError
 from stm32pose.operations.checks import check_steps
 
 
-def check_files(files: Sequence[Path], *, check_paths: bool = True) -> int:
-    """Write for every file `ok`, `not built yet: ...` or `error: ...`; returns 0 where all are ok, else 2."""
+def check_files(given: Sequence[str], *, check_paths: bool = True) -> int:
+    """Write for every file `ok`, `not built yet: ...` or `error: ...`; returns 0 where all are ok, else 2.
+
+    Args:
+        given: files, and the `key=value` that take the place of values of each of them.
+        check_paths: whether the files and folders that are named must exist.
+
+    Raises:
+        ConfigError: no file is given.
+    """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.ERROR)
+    overrides = [part for part in given if "=" in part and not Path(part).exists()]
+    files = [Path(part) for part in given if part not in overrides]
+    if not files:
+        raise ConfigError("stm32pose check: which configuration? stm32pose check FILE.yaml key=value ...")
     worst = 0
     for file in files:
-        lines = check_one(file, check_paths=check_paths)
+        lines = check_one(file, overrides, check_paths=check_paths)
         sys.stdout.write("".join(f"{line}\n" for line in lines))
         worst = max(worst, 0 if lines[0].endswith(")") and ": ok (" in lines[0] else 2)
     return worst
 
 
-def check_one(file: Path, *, check_paths: bool = True) -> list[str]:
-    """What there is to say of one file, its verdict in the first line."""
+def check_one(file: Path, overrides: Sequence[str] = (), *, check_paths: bool = True) -> list[str]:
+    """What there is to say of one file with these `key=value`, its verdict in the first line."""
     try:
-        mapping = compose_file(file)
-        config = load_config(mapping, where=str(file), check_paths=False)
+        mapping = compose_file(file, overrides)
+        config = load_config(mapping, where=str(file), check_paths=False, overrides=overrides)
     except ConfigError as error:
         return _errors(file, error)
     later = not_built(config)
@@ -40,7 +52,7 @@ def check_one(file: Path, *, check_paths: bool = True) -> list[str]:
         return _later(file, later)
     try:
         if check_paths:
-            load_config(mapping, where=str(file))
+            load_config(mapping, where=str(file), overrides=overrides)
         check_names(config, check_paths=check_paths)
         check_steps(config, here=check_paths)
     except UserError as error:

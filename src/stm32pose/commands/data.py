@@ -9,13 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stm32pose.commands.tables import show_table
 from stm32pose.config.data_sections import Dataset
 from stm32pose.config.schema import Config
-from stm32pose.errors import ConfigError, UserError
+from stm32pose.errors import ConfigError, UserError, did_you_mean
 from stm32pose.reporting.console import say, setup_logging
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 SETS = ("training", "validation", "test")
 # Faults written out, of each kind; --json has them all.
 SHOWN = 5
+PLURALS = {
+    **{"person": "people", "child": "children", "man": "men", "woman": "women", "foot": "feet", "tooth": "teeth"},
+    **{"mouse": "mice", "fish": "fish", "sheep": "sheep", "goose": "geese", "calf": "calves", "wolf": "wolves"},
+}
 
 
 def check_data(given: argparse.Namespace) -> int:
@@ -61,13 +66,19 @@ def show_data(given: argparse.Namespace) -> int:
     from stm32pose.reporting.augmentations import augmentation_sheet
     from stm32pose.reporting.pictures import augmented_mosaic, labelled_mosaic
     from stm32pose.skeletons.skeleton import resolve_skeleton
+    from stm32pose.transforms.chain import build_chain
 
     setup_logging(None)
     with words_of(given):
         config = source_config(given)
         skeleton = resolve_skeleton(config.dataset)
         shape = config.model.input_shape or (192, 192, 3)
-        for name in named_sets(config.dataset):
+        names = named_sets(config.dataset)
+        if "training" in names:
+            # A wrong augmentation is said before labels are read and drawn.
+            rescaling = config.preprocessing.rescaling
+            build_chain(config.data_augmentation, input_shape=shape, rescaling=rescaling, skeleton=skeleton)
+        for name in names:
             arguments = set_arguments(given, config.dataset, name, skeleton)
             samples, problems = scan_samples(**arguments)
             if not samples:
@@ -100,6 +111,7 @@ def source_config(given: argparse.Namespace) -> Config:
     wrong = missing_images(path)
     if wrong:
         raise ConfigError(f"{path} {wrong}")
+    _check_flags(given)
     parts = parts_of(path, format=given.format or "auto", annotations=given.annotations)
     images = path if parts else image_folder(path)
     skeleton = given.skeleton
@@ -121,6 +133,18 @@ def source_config(given: argparse.Namespace) -> Config:
             "model": {"model_name": "custom", "input_shape": [192, 192, 3]},
         }
     )
+
+
+def _check_flags(given: argparse.Namespace) -> None:
+    """ConfigError: --format or --annotations name what there is not; whatever else is missing follows from that."""
+    from stm32pose.data.readers import FORMATS
+
+    allowed = ["auto", *FORMATS]
+    if given.format is not None and given.format not in allowed:
+        near = did_you_mean(given.format, allowed)
+        raise ConfigError(f"--format: got '{given.format}'; allowed: {', '.join(allowed)}{near}")
+    if given.annotations is not None and not given.annotations.exists():
+        raise ConfigError(f"--annotations: {given.annotations} does not exist")
 
 
 def image_folder(folder: Path) -> Path:
@@ -251,7 +275,7 @@ def set_arguments(given: argparse.Namespace, dataset: Dataset, name: str, skelet
 def _report_set(name: str, path: str, entry: dict[str, Any], skeleton: Skeleton) -> None:
     figures = entry["statistics"]
     say(f"{name}: {path}", style="bold")
-    say(f"{figures['images']} images, {figures['instances']} labelled {skeleton.category}s")
+    say(f"{counted(figures['images'], 'image')}, {counted(figures['instances'], skeleton.category, 'labelled ')}")
     rows = [
         (joint, f"{share['labelled']:.0%}", f"{share['visible']:.0%}") for joint, share in figures["keypoints"].items()
     ]
@@ -260,12 +284,27 @@ def _report_set(name: str, path: str, entry: dict[str, Any], skeleton: Skeleton)
         say("no faults found")
         return
     show_table(("fault", "how many"), list(entry["problems"].items()), right=("how many",))
-    shown: dict[str, int] = {}
-    for problem in sorted(entry["list"], key=_rank):
-        shown[problem.code] = shown.get(problem.code, 0) + 1
-        if shown[problem.code] <= SHOWN:
+    for code, of_kind in groupby(sorted(entry["list"], key=_rank), key=lambda problem: problem.code):
+        listed = list(of_kind)
+        for problem in listed[:SHOWN]:
             say(f"{problem.severity}: {problem}")
+        if len(listed) > SHOWN:
+            say(f"{code}: {len(listed) - SHOWN} more: --json lists all")
     say(f"{entry['errors']} of them stop a run")
+
+
+def counted(count: int, noun: str, before: str = "") -> str:
+    """`1 mouse`, `24 labelled mice`: a count and what is counted, `before` between them."""
+    return f"{count} {before}{noun if count == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """`hands`, `mice`, `bodies`; the category of a skeleton may be any word."""
+    if noun in PLURALS:
+        return PLURALS[noun]
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "z", "ch", "sh")) else f"{noun}s"
 
 
 def _rank(problem: Problem) -> tuple[bool, str]:

@@ -53,11 +53,13 @@ def convert_data(given: argparse.Namespace) -> int:
     record = {
         "source": str(given.source.resolve()),
         "to": given.to,
-        "sets": {name: _choices(arguments[name]) for name in sorted(sets)},
+        "sets": sorted(sets),
         "skeleton": skeleton.name,
         "keypoints": list(skeleton.keypoints),
         "pose": dataset.pose,
     }
+    choices = {name: _choices(arguments[name]) for name in sorted(sets)}
+    record |= {key: {name: choice[key] for name, choice in choices.items()} for key in next(iter(choices.values()))}
     parts = {name: PARTS.get(name, name) if len(sets) > 1 else None for name in sets}
     files = [file for name in sets for file in files_of(sets[name][0], to=given.to, part=parts[name])]
     stale = claim_folder(given.out, record, files)

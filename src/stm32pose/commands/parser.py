@@ -35,10 +35,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One line and exit code 2."""
-        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        wrong = re.search(r"argument (.*): invalid choice: '([^']*)' \(choose from (.*)\)", message)
         if wrong:
-            choices = re.findall(r"[\w-]+", wrong[2])
-            message = f"no command '{wrong[1]}'; there are {', '.join(choices)}{did_you_mean(wrong[1], choices)}"
+            option, got, listed = wrong.groups()
+            choices = re.findall(r"[\w-]+", listed)
+            near = did_you_mean(got, choices)
+            if option.startswith("-"):
+                message = f"{option}: got '{got}'; allowed: {', '.join(choices)}{near}"
+            else:
+                message = f"no command '{got}'; there are {', '.join(choices)}{near}"
         unknown = re.search(r"unrecognized arguments: (\S+)", message)
         if unknown:
             message += did_you_mean(unknown[1], _flags(self))

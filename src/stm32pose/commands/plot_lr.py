@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stm32pose.commands.keras_names import check_classes, signature
+from stm32pose.commands.run import complain
 from stm32pose.commands.tables import show_table
 from stm32pose.commands.validate import quiet
 from stm32pose.config.load import load_file
@@ -20,7 +21,11 @@ from stm32pose.config.schema import Config
 from stm32pose.config.suffixes import suffix_of
 from stm32pose.errors import ConfigError, UserError, first_line
 from stm32pose.reporting.console import say
+from stm32pose.training.optimizers import one_schedule
+from stm32pose.training.schedules import SCHEDULERS
+from stm32pose.training.schedules_arguments import read_arguments
 from stm32pose.training.schedules_curve import Curve, asks_keras, in_steps, steps_per_epoch, training_curve
+from stm32pose.training.schedules_steps import STEP_SCHEDULES
 
 if TYPE_CHECKING:
     from stm32pose.config.model_sections import Training
@@ -29,6 +34,8 @@ FIGURE = Path("lr.png")
 OPTION = "--steps-per-epoch"
 DRAWN = (".png", ".svg", ".pdf")
 MOST_ROWS = 20
+# Schedules of Keras that end after `decay_steps`.
+WITH_END = ("CosineDecay", "PolynomialDecay", "CosineDecayRestarts")
 # Learning rates nearer to each other than this share are the same.
 SAME = 1e-9
 
@@ -61,6 +68,8 @@ def plot_lr(
     training = config.training
     if out is not None and suffix_of(out) not in DRAWN:
         raise ConfigError(f"--out: got {out}; a name that ends in {', '.join(DRAWN)} is needed")
+    if out is not None and not out.parent.exists():
+        raise ConfigError(f"--out: got {out}; the folder {out.parent} does not exist")
     if training is None:
         raise ConfigError(f"{path}: has no section training, so there is no learning rate to draw")
     check_classes(config)
@@ -69,6 +78,9 @@ def plot_lr(
     if asks_keras(training):
         _import_keras()
     curve = training_curve(training, steps=steps, default=_default_rate(training))
+    unreached = not_reached(training, steps)
+    if unreached:
+        complain(f"WARNING: {curve.source}: {unreached}")
     target = out if out is not None or as_json else FIGURE
     if target is not None:
         _draw(curve, target)
@@ -91,6 +103,42 @@ def counted_steps(config: Config, training: Training) -> int:
         hint = f"; a schedule in steps needs the number of images, or {OPTION} N"
         raise type(error)(f"{error}{hint}") from error
     return steps_per_epoch(training, images)
+
+
+def not_reached(training: Training, steps: int | None) -> str:
+    """`30 of its 60 epochs are not reached`: what the schedule of a training still has when that ends; else nothing.
+
+    Args:
+        training: the section, whose schedule is right.
+        steps: optimizer steps an epoch, where a schedule is in steps.
+    """
+    for name, given in training.callbacks.items():
+        if name in SCHEDULERS:
+            return _left_over(read_arguments(SCHEDULERS[name].written, given, name), training.epochs, "epochs")
+    for given in training.optimizer.values():
+        rate = (given or {}).get("learning_rate")
+        # A dry run is shorter than what it stands for.
+        if isinstance(rate, Mapping) and steps is not None and training.dryrun is None:
+            name, arguments = one_schedule(rate, "training.optimizer")
+            if name in STEP_SCHEDULES or name in WITH_END:
+                return _left_over(arguments, training.epochs * steps, "steps")
+    return ""
+
+
+def _left_over(arguments: Mapping[str, Any], length: int, unit: str) -> str:
+    boundaries = arguments.get("boundaries")
+    if isinstance(boundaries, list | tuple):
+        missed = sum(bound >= length for bound in boundaries)
+        if not missed:
+            return ""
+        return f"{missed} of its {len(boundaries)} boundaries are not reached; the training has {length} {unit}"
+    parts = [arguments.get(part) for part in ("warmup_steps", "hold_steps", "decay_steps", "first_decay_steps")]
+    total = sum(part for part in parts if isinstance(part, int))
+    # Without a decay there is no end to miss.
+    ends = isinstance(parts[2], int) or isinstance(parts[3], int)
+    if not ends or total <= length:
+        return ""
+    return f"{total - length} of its {total} {unit} are not reached; the training has {length} {unit}"
 
 
 def as_dict(curve: Curve, figure: Path | None) -> dict[str, object]:
@@ -116,7 +164,7 @@ def stretches(rates: np.ndarray) -> list[tuple[int, int, str]]:
     """(first epoch, last epoch, both from 1; `constant`, `falls` or `rises`) of a curve, float64 [E].
 
     Epochs of one value belong together; of the others a new stretch begins where the direction turns, so that a restart
-    is the first epoch of its period.
+    is the first epoch of its period. An epoch that stays alone is constant.
     """
     found: list[tuple[int, int, str]] = []
     for first, last in _equal(rates.tolist()):
@@ -127,7 +175,8 @@ def stretches(rates: np.ndarray) -> list[tuple[int, int, str]]:
             found[-1] = (begin, last, move)
         else:
             found.append((first, last, move))
-    return found
+    # What begins and ends with the same epoch neither falls nor rises.
+    return [(begin, end, "constant" if begin == end else kind) for begin, end, kind in found]
 
 
 def _equal(rates: Sequence[float]) -> list[tuple[int, int]]:

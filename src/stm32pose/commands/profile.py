@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stm32pose.commands.tables import show_table
-from stm32pose.config.suffixes import KERAS, suffix_of
+from stm32pose.config.suffixes import KERAS, MODEL_FILES, suffix_of
 from stm32pose.errors import ConfigError
 from stm32pose.reporting.console import say
 
@@ -22,15 +22,20 @@ if TYPE_CHECKING:
     from stm32pose.benchmark.graph import Graph
 
 KIB = 1024
+MOST_NAMED = 6
+"""Models of a folder that a message names."""
 
 
-def profile(model: Path, boards: Sequence[str] | None, *, as_json: bool = False) -> int:
-    """Estimate `model` on `boards`, or on every board; returns 0 whatever the verdict."""
+def profile(model: Path, boards: Sequence[str] | None, *, overrides: Sequence[str] = (), as_json: bool = False) -> int:
+    """Estimate `model` on `boards`, or on every board; returns 0 whatever the verdict.
+
+    `overrides`, `key=value`, take the place of values of a configuration.
+    """
     from stm32pose.benchmark.estimate import estimate
     from stm32pose.boards.board import board_names, load_board
 
     chosen = [load_board(name) for name in (boards or board_names())]
-    graph, parameters = graph_of(model)
+    graph, parameters = graph_of(model, overrides)
     found = [estimate(graph, board) for board in chosen]
     if as_json:
         entries = [{**asdict(item), "parameters": parameters} for item in found]
@@ -51,7 +56,7 @@ def profile(model: Path, boards: Sequence[str] | None, *, as_json: bool = False)
     return 0
 
 
-def graph_of(model: Path) -> tuple[Graph, int]:
+def graph_of(model: Path, overrides: Sequence[str] = ()) -> tuple[Graph, int]:
     """Graph and number of parameters of a model file, or of the model that a configuration names: built, untrained,
     or its file.
 
@@ -59,9 +64,13 @@ def graph_of(model: Path) -> tuple[Graph, int]:
     batch normalisations folded in.
 
     Raises:
-        ConfigError: no such file, an unknown suffix, or a configuration without a model.
+        ConfigError: no such file, an unknown suffix, a configuration without a model, or overrides without one.
         UserError: a model that cannot be read.
     """
+    if model.is_dir():
+        raise ConfigError(f"{model}: is a folder; {_models_inside(model)}")
+    if overrides and suffix_of(model) not in (".yaml", ".yml"):
+        raise ConfigError(f"{overrides[0]}: key=value goes with a configuration (.yaml), and {model} is a model file")
     if suffix_of(model) in (".yaml", ".yml", *KERAS) and model.is_file():
         from stm32pose.inference.quiet import quiet_streams
 
@@ -73,7 +82,7 @@ def graph_of(model: Path) -> tuple[Graph, int]:
         return _of_file(model)
     from stm32pose.config.load import load_file
 
-    config = load_file(model, check_paths=False)
+    config = load_file(model, overrides, check_paths=False)
     if not (config.model.model_name or config.model.backbone):
         if config.model.model_path is None:
             raise ConfigError(
@@ -86,6 +95,20 @@ def graph_of(model: Path) -> tuple[Graph, int]:
     # Weights cost the same whatever they are: none need be loaded.
     section = config.model.model_copy(update={"pretrained": None})
     return _of_keras(build_model(section, keypoints=resolve_skeleton(config.dataset).count), model)
+
+
+def _models_inside(folder: Path) -> str:
+    """The models of a run folder, or of any other, for a message."""
+    found = sorted(
+        path
+        for depth in ("*", "*/*")
+        for path in folder.glob(depth)
+        if suffix_of(path) in MODEL_FILES and path.is_file()
+    )
+    if not found:
+        return f"give a model file ({', '.join(MODEL_FILES)}) or a configuration; none is in it"
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return f"give one of its models: {', '.join(str(path) for path in found[:MOST_NAMED])}{more}"
 
 
 def _of_file(path: Path) -> tuple[Graph, int]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stm32pose.config.built import check_built
 from stm32pose.config.compose import compose_file
@@ -16,6 +16,9 @@ from stm32pose.config.schema import Config
 from stm32pose.config.suffixes import suffix_of
 from stm32pose.errors import ConfigError
 from stm32pose.operations.checks import check_steps
+
+if TYPE_CHECKING:
+    from stm32pose.config.model_sections import Training
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,8 @@ def check_names(config: Config, *, check_paths: bool = True) -> None:
             try:
                 check()
             except ConfigError as error:
-                lines.append(str(error))
+                # A skeleton that cannot be read is missed by every check that needs it.
+                lines += [line for line in str(error).splitlines() if line not in lines]
     if lines:
         raise ConfigError("\n".join(lines))
 
@@ -106,6 +110,20 @@ def _check_reading(config: Config) -> None:
             parse_filter(entry.filter, skeleton, where=f"{where}.filter")
 
 
+def _check_joints(config: Config, training: Training) -> None:
+    """ConfigError: joint weights or a loss for another number of joints than the skeleton has."""
+    from stm32pose.skeletons.skeleton import resolve_skeleton
+    from stm32pose.training.weights import joint_weights
+
+    skeleton = resolve_skeleton(config.dataset)
+    joint_weights(training, skeleton)
+    most = training.loss.get("ohkm", {}).get("topk")
+    if most is not None and most > skeleton.count:
+        raise ConfigError(
+            f"training.loss.ohkm.topk: got {most}; expected {skeleton.count} at most, the keypoints of {skeleton.name}"
+        )
+
+
 def _checks(config: Config, check_paths: bool) -> Iterator[Callable[[], object]]:
     steps = set(config.steps)
     custom = is_file_name(config.dataset.skeleton)
@@ -116,6 +134,8 @@ def _checks(config: Config, check_paths: bool) -> Iterator[Callable[[], object]]
         yield lambda: resolve_skeleton(config.dataset)
         if steps & {"train", "evaluate"}:
             yield lambda: _check_reading(config)
+        if "train" in steps and config.training:
+            yield lambda: _check_joints(config, config.training)
     if "benchmark" in steps and config.benchmarking:
         from stm32pose.boards.board import load_board
 

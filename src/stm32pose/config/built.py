@@ -13,9 +13,6 @@ from stm32pose.config.layouts import MOVES, dotted
 from stm32pose.config.schema import Config
 from stm32pose.errors import ConfigError
 
-TRAINED = ("heatmaps_spe", "simcc_spe", "movenet_spe", "spe")
-"""Model types with a loss; files of the others are evaluated, predicted, quantized and deployed only."""
-
 
 @dataclass(frozen=True)
 class Later:
@@ -27,7 +24,6 @@ class Later:
         steps: the steps that would use it; elsewhere the key is left alone.
         instead: what to write meanwhile.
         when: a further condition, or None.
-        why: what is said of the value.
     """
 
     key: str
@@ -35,12 +31,6 @@ class Later:
     steps: tuple[str, ...]
     instead: str
     when: Callable[[Config], bool] | None = None
-    why: str = "is not built yet"
-
-
-def _file_only(model_type: str, instead: str) -> Later:
-    """A row for a model type whose networks are not trained here."""
-    return Later("model.model_type", (model_type,), ("train",), instead, why="files are evaluated, not trained")
 
 
 def _per_tensor(config: Config) -> bool:
@@ -48,9 +38,6 @@ def _per_tensor(config: Config) -> bool:
 
 
 NOT_BUILT: tuple[Later, ...] = (
-    _file_only("hand_spe", "train hands as heatmaps_spe, simcc_spe, movenet_spe or spe with dataset.skeleton: hand21"),
-    _file_only("head_spe", "train faces as heatmaps_spe, simcc_spe, movenet_spe or spe with dataset.skeleton: face68"),
-    _file_only("yolo_mpe", f"available for training, one person an image: {', '.join(TRAINED)}"),
     Later("quantization.quantization_type", ("QAT",), ("quantize",), "available: PTQ"),
     Later("quantization.optimize", (True,), ("quantize",), "available with per_tensor: optimize: False", _per_tensor),
 )
@@ -72,7 +59,7 @@ def _found(config: Config) -> Iterator[tuple[str, str]]:
     for row in NOT_BUILT:
         value = _value(config, row.key)
         if value in row.values and set(row.steps) & set(config.steps) and (row.when is None or row.when(config)):
-            yield row.key, f"{value} {row.why}; {row.instead}"
+            yield row.key, f"{value} is not built yet; {row.instead}"
     if "benchmark" in config.steps and config.benchmarking and "emulate" in config.benchmarking.backends:
         yield "benchmarking.backend", "emulate is not built yet; available: auto, cloud, stedgeai, estimate"
 

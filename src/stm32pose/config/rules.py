@@ -8,6 +8,7 @@ from pathlib import PureWindowsPath
 from typing import Any
 
 from stm32pose.config.losses import MODEL_TYPES, argument_problem, loss_problem, output_of
+from stm32pose.config.network import network_problems
 from stm32pose.config.schema import Config
 from stm32pose.config.suffixes import KERAS, MODEL_FILES, suffix_of
 from stm32pose.errors import did_you_mean
@@ -152,6 +153,18 @@ def _images(config: Config) -> Iterator[Problem]:
         )
 
 
+def _shares(config: Config) -> Iterator[Problem]:
+    data = config.dataset
+    held = {
+        f"{name}_split": getattr(data, f"{name}_split")
+        for name in ("validation", "test")
+        if not getattr(data, f"{name}_path")
+    }
+    if "train" in config.steps and sum(held.values()) >= 1:
+        written = " and ".join(f"{key} {share:g}" for key, share in held.items() if share)
+        yield ("dataset", list(held)[-1]), f"{written} of the training images are held out: none is left to train on"
+
+
 def _sections(config: Config) -> Iterator[Problem]:
     if "benchmark" in config.steps and config.benchmarking is None:
         yield ("benchmarking", "board"), "missing; a benchmark needs a board (see `stm32pose boards`)"
@@ -259,6 +272,9 @@ def _weights(config: Config) -> Iterator[Problem]:
             yield ("training", "joint_weights"), f"got {len(given)} numbers; expected {count}, one a keypoint"
         elif not any(given):
             yield ("training", "joint_weights"), "got 0 for every joint; none would be learnt"
+    most = next(iter(training.loss.values()), {}).get("topk") if "ohkm" in training.loss else None
+    if count is not None and isinstance(most, int | float) and most > count:
+        yield ("training", "loss", "ohkm", "topk"), f"got {most}; expected {count} at most, the number of keypoints"
     teacher = training.distillation.teacher if training.distillation else None
     if teacher is not None and suffix_of(teacher) not in KERAS:
         yield ("training", "distillation", "teacher"), f"got {teacher!r}; a teacher is a {_list(KERAS)} file"
@@ -278,6 +294,8 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _model_name,
     _model_suffix,
     _images,
+    _shares,
+    network_problems,
     _sections,
     _targets,
     _arrays,

@@ -292,7 +292,7 @@ class _Table:
         box, area = record.get("bbox"), record.get("area")
         if not is_box(box):
             self.keypoints[row] = 0
-            return Problem("bad_box", "error", name, f"bbox is {str(box)[:40]}; wanted 4 numbers [x, y, width, height]")
+            return Problem("not_a_number", "error", name, f"bbox {str(box)[:40]} is not [x, y, width, height]")
         try:
             self.boxes[row] = box if box else 0
             self.areas[row] = area or 0

@@ -148,7 +148,8 @@ def label_folder(images: Path, annotations: Path | None = None) -> Path:
     """Where the label files are: given, or beside the images, or in the `labels` that stands beside `images`."""
     if annotations is not None:
         return annotations
-    if "images" in images.parts and not label_stems(images):
+    own = [name for name in _names_in(images, (".txt",)) if name.lower() not in NOT_LABELS]
+    if "images" in images.parts and not own:
         position = len(images.parts) - 1 - images.parts[::-1].index("images")
         other = Path(*images.parts[:position], "labels", *images.parts[position + 1 :])
         if other.is_dir():

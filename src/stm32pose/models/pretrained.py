@@ -1,7 +1,8 @@
 """`model.pretrained`: weights of an earlier training, `imagenet` or a local file, for a network that was just built.
 
 Tensors are matched by layer name where the names agree, else by the order of the layers that have weights; every shape
-is compared. Nothing is loaded silently: the log says how many tensors of how many, none is an error.
+is compared. Nothing is loaded silently: the log says how many tensors of how many; fewer than half of the backbone's
+are an error, for a few agree by chance between networks that have nothing in common.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LEAST = 0.5
+"""Share of the backbone's tensors that have to fit."""
+
 Tensors = list[np.ndarray]
 
 
@@ -41,7 +45,7 @@ def load_pretrained(
     local .h5 or .keras file: a classifier or a pose model with the same backbone. `backbone` is the key of BACKBONES
     that a network of the family was built with; for other networks MobileNetV2's layers, or all, are the backbone. One
     input channel takes the sum of the colour kernels, which sees a grey image as the original sees it in colour.
-    Raises ConfigError or UserError, the latter also when no tensor fits.
+    Raises ConfigError or UserError, the latter also when fewer than half of the backbone's tensors fit.
     """
     imagenet = source.lower() == "imagenet"
     if not imagenet and is_url(source):
@@ -82,16 +86,23 @@ def transfer(
     head = [layer for layer in layers if layer.name not in names]
     saved = without_biases(backbone, saved)
     pairs, rest = match(backbone, saved)
-    loaded, total = copy(pairs), sum(len(layer.weights) for layer in backbone)
-    if not loaded:
-        raise UserError(
-            f"{where}: none of the {total} backbone tensors of {model.name} fits {source}; is it the same network, and "
-            "the same alpha?"
+    fits, total = sum(len(tensors) for _, tensors in pairs), sum(len(layer.weights) for layer in backbone)
+    if not fits or fits < LEAST * total:
+        count = (
+            f"only {fits} of the {total} backbone tensors of {model.name} fit"
+            if fits
+            else (f"none of the {total} backbone tensors of {model.name} fits")
         )
+        raise UserError(
+            f"{where}: {count} {source}; it is of another network: give model.backbone (or model_name) and model.alpha "
+            "as that file was made with"
+        )
+    loaded = copy(pairs)
     log.info("%d of %d backbone tensors from %s", loaded, total, source)
     if loaded < total:
         log.warning(
-            "%s: only %d of %d backbone tensors fit %s, the others stay random; is it the same alpha?",
+            "%s: only %d of %d backbone tensors fit %s, the others stay random; is it the same backbone, and the same "
+            "alpha?",
             where,
             loaded,
             total,

@@ -30,29 +30,32 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
     from stm32pose.reporting.training import TrainingRecord
     from stm32pose.reporting.training_table import training_table
     from stm32pose.training.fit import train
-    from stm32pose.training.resume import load_resume
+    from stm32pose.training.resume import check_network, load_resume, network_settings
     from stm32pose.training.runtime import set_precision
 
     section = needed(config.training, "training")
     skeleton, splits = artifacts.labelled()
     resume = load_resume(Path(section.resume_training_from)) if section.resume_training_from else None
+    if resume is not None:
+        check_network(resume, config.model)  # before codec and images, which another network does not fit
     model = start_model(config, run, skeleton, resume)
+    built = network_settings(config.model) if resume is None else resume.settings
     shape = input_shape(model)
     codec = codec_of_model(config, model, skeleton.count, shape)
     run.add(
         "model",
         {
-            "name": config.model.model_name
-            or config.model.backbone
-            or config.model.model_path
-            or str(section.resume_training_from),
-            "alpha": config.model.alpha if config.model.model_name or config.model.backbone else None,
+            "name": built.get("model.model_name")
+            or built.get("model.backbone")
+            or (section.resume_training_from if resume is not None else config.model.model_path),
+            "alpha": built.get("model.alpha"),
             "type": config.model.model_type,
             "input_shape": list(shape),
             "parameters": int(model.count_params()),
-            "upsampling": config.model.upsampling,
+            "upsampling": built.get("model.upsampling", config.model.upsampling),
             "activation": codec.describe().get("activation"),
             "pretrained": config.model.pretrained,
+            "distillation": section.distillation.model_dump(mode="json") if section.distillation else None,
         },
     )
     if splits.training:

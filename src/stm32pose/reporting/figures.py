@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_NAMES = 80
 """Keypoints up to which a chart names each."""
+LOSSES = ("loss", "val_loss", "distillation")
 FLOAT, INT8, GOOD, BAD, GREY = "#3465a4", "#d9822b", "#2e9e5b", "#c0392b", "#8a8f98"
 
 
@@ -38,12 +39,19 @@ def _figure(path: Path, width: float, height: float, **options) -> Iterator[Any]
 
 
 def training_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) -> Path:
-    """Loss, accuracy and learning rate over epochs; `history` holds one dict an epoch, counted from 1."""
+    """Loss, accuracy and learning rate over epochs; `history` holds one dict an epoch, counted from 1.
+
+    Where a teacher was learnt from, its part (`distillation`) has a line of its own: the training loss has it mixed in,
+    the loss of validation has not.
+    """
+    taught = any(entry.get("distillation") is not None for entry in history)
+    named = ("training, labels and teacher", "validation, labels", "training, teacher")
+    losses_as = tuple(zip(named if taught else ("training", "validation", ""), (FLOAT, INT8, GOOD), strict=True))
     epochs = [entry.get("epoch", index + 1) for index, entry in enumerate(history)]
     with _figure(path, 11, 3.2, nrows=1, ncols=3) as (loss, accuracy, rate):
-        _lines(loss, epochs, history, {"loss": ("training", FLOAT), "val_loss": ("validation", INT8)})
+        _lines(loss, epochs, history, dict(zip(LOSSES, losses_as, strict=True)))
         loss.set(title="Loss", xlabel="epoch")
-        known = [entry.get(name) for entry in history for name in ("loss", "val_loss")]
+        known = [entry.get(name) for entry in history for name in LOSSES]
         losses = [value for value in known if value is not None and np.isfinite(value)]
         if losses and 0 < 20 * min(losses) < max(losses):  # some losses go below 0, where no logarithm is
             loss.set_yscale("log")
@@ -55,11 +63,23 @@ def training_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Pa
         )
         accuracy.set(title="Accuracy", xlabel="epoch", ylim=(0, 1))
         accuracy.axvline(best_epoch, color=GREY, linestyle=":", linewidth=1.2)
-        accuracy.annotate(f"best {best_epoch}", (best_epoch, 0.02), color=GREY, fontsize=8, ha="right")
+        first, last = min(epochs), max(epochs)
+        left = best_epoch > (first + last) / 2  # towards the middle: outside are the labels of the axis
+        accuracy.annotate(
+            f"best {best_epoch}",
+            (best_epoch, 0.02),
+            xytext=(-3 if left else 3, 0),
+            textcoords="offset points",
+            color=GREY,
+            fontsize=8,
+            ha="right" if left else "left",
+        )
         _lines(rate, epochs, history, {"learning_rate": ("learning rate", GREY)})
         rate.set(title="Learning rate", xlabel="epoch")
         if any((entry.get("learning_rate") or 0) > 0 for entry in history):
             rate.set_yscale("log")
+        for axis in (loss, accuracy, rate):
+            axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         for axis in (loss, accuracy):
             if axis.get_legend_handles_labels()[0]:
                 axis.legend(fontsize=8, frameon=False)
@@ -102,7 +122,7 @@ def joint_curves(names: Sequence[str], joints: Sequence[dict[str, Any]], best_ep
         axis.set_facecolor("#d5d8dc")
         axis.grid(False)
         axis.set(title="OKS of each joint over epochs", xlabel="epoch")
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axis.axvline(best_epoch, color="white", linestyle=":", linewidth=1.4)
         axis.figure.colorbar(colours, ax=axis, fraction=0.03, pad=0.02, label="OKS")
         if named:

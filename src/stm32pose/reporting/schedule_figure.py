@@ -45,10 +45,21 @@ def learning_rate_chart(
         for axis, scale in zip(panels, ("linear", "log"), strict=True):
             axis.plot(places, rates, color=FLOAT, drawstyle="steps-post" if flat else "default")
             axis.set(xlabel="epochs done", ylabel="learning rate", xlim=(0, count), yscale=scale)
-            # A cosine ends at nothing: its last steps would leave no room for the rest of a logarithmic axis.
-            axis.set_ylim(bottom=0 if scale == "linear" else max(0.7 * rates[rates > 0].min(), DECADES * rates.max()))
+            axis.set_ylim(*limits(rates, scale))
             if steps is not None:
                 axis.spines["top"].set_visible(True)
                 axis.secondary_xaxis("top", functions=(lambda x: x * steps, lambda x: x / steps)).set_xlabel("steps")
         panels[0].figure.suptitle(title, fontsize=10)
     return path
+
+
+def limits(rates: np.ndarray, scale: str) -> tuple[float, float | None]:
+    """Lower and upper end of a `linear` or `log` axis for float64 [P]; an end of None is matplotlib's.
+
+    A constant rate lies in the middle. A cosine ends at nothing, and its last steps would leave no room for the rest of
+    a logarithmic axis: that ends at DECADES.
+    """
+    highest, lowest = float(rates.max()), float(rates[rates > 0].min(initial=np.inf))
+    if np.ptp(rates) == 0 and highest > 0:
+        return (0.0, 2 * highest) if scale == "linear" else (highest / 10**0.5, highest * 10**0.5)
+    return (0.0, None) if scale == "linear" else (max(0.7 * lowest, DECADES * highest), None)

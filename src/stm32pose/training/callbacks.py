@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,7 +48,7 @@ class Monitor:
 
     def improves(self, value: float | None, best: float | None) -> bool:
         """Whether `value` is better than `best`; anything finite beats nothing."""
-        if value is None or value != value:
+        if value is None or not math.isfinite(value):
             return False
         return best is None or (value > best if self.mode == "max" else value < best)
 

@@ -23,6 +23,8 @@ from stm32pose.training.optimizers import build_optimizer, has_schedule
 from stm32pose.training.resume import (
     Resume,
     begin_run,
+    carried_settings,
+    check_network,
     check_settings,
     restore_variables,
     resumed_splits,
@@ -124,7 +126,9 @@ def train(
     codecs = accept_sizes(trainer, codec, sources.chain)
     wanted = settings_of(config, model, skeleton)
     if resume is not None:
+        check_network(resume, config.model)
         check_settings(resume, wanted)
+        wanted = carried_settings(resume, wanted)
     trainer.compile(
         optimizer=build_optimizer(
             settings.optimizer,

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import keras
 
 MOSTLY_SILENT = 0.5
-"""Share of channels without a gradient from which a layer is named."""
+"""Share of channels that lost their gradient from which a layer is named."""
+SAME_SHARE = 0.005
+"""Difference of two such shares up to which neighbours are taken to have died together."""
 FAST = 0.1
 """Change of a layer's weights in one step, as a share of them, above which it is named; near 0.001 is usual."""
 SLOW = 1e-6
@@ -39,6 +41,8 @@ class LayerHealth:
         silent: share of the output channels whose gradient is exactly 0 on the whole batch, 0 to 1: dead ReLUs behind
             them, or nothing behind them at all.
         finite: whether gradient and weights are.
+        died: share of the output channels that are silent now and were not before the first step, 0 to 1; weights that
+            a training starts from have silent channels of their own. `silent` where nothing is known of that time.
     """
 
     layer: str
@@ -49,6 +53,7 @@ class LayerHealth:
     update: float | None
     silent: float
     finite: bool
+    died: float
 
     def row(self) -> dict[str, Any]:
         """As a dict, JSON-able."""
@@ -64,7 +69,22 @@ class Health:
     gradients: dict[str, np.ndarray]
 
 
-def measure_health(trainer: keras.Model, images: Any, targets: Any, weights: Any) -> Health:
+def silent_channels(trainer: keras.Model, images: Any, targets: Any, weights: Any) -> dict[str, np.ndarray]:
+    """Which output channels of each layer have a gradient of exactly 0 on this batch; arguments as `measure_health`.
+
+    Returns:
+        bool [C'] of each layer that learns, by name: the channels of its variables one after the other.
+    """
+    import tensorflow as tf
+
+    with _restored(trainer.variables):
+        slopes = _slopes(trainer, images, tf.nest.map_structure(tf.constant, targets), weights)
+    return _silent(trainer, [_dense(slope, variable) for slope, variable in _paired(slopes, trainer)])
+
+
+def measure_health(
+    trainer: keras.Model, images: Any, targets: Any, weights: Any, before: Mapping[str, np.ndarray] | None = None
+) -> Health:
     """What one training step on this batch would do, without doing it.
 
     Args:
@@ -72,41 +92,31 @@ def measure_health(trainer: keras.Model, images: Any, targets: Any, weights: Any
         images: float32 [B, H, W, C], rescaled.
         targets: as the codec encodes them: an array, or a tuple of them.
         weights: float32 [B, K].
+        before: `silent_channels` before the first step of the training; None: not known.
     """
     import tensorflow as tf
 
     optimizer: Any = getattr(trainer.optimizer, "inner_optimizer", trainer.optimizer)
     targets = tf.nest.map_structure(tf.constant, targets)
     variables = list(trainer.trainable_variables)
-    before = [variable.numpy() for variable in variables]
+    old_values = [variable.numpy() for variable in variables]
     with _restored([*trainer.variables, *trainer.optimizer.variables]):
-        with tf.GradientTape() as tape:
-            inputs = tf.constant(images)
-            outputs = trainer(inputs, training=True)
-            loss = trainer.compute_loss(inputs, targets, outputs, sample_weight=tf.constant(weights), training=True)
-        tensors: Any = [variable.value for variable in variables]
-        gradients = tape.gradient(loss, tensors)  # pyright: ignore[reportCallIssue, reportArgumentType]
-        pairs = [pair for pair in zip(gradients, variables, strict=True) if pair[0] is not None]
+        gradients = _slopes(trainer, images, targets, weights)
+        pairs = [pair for pair in _paired(gradients, trainer) if pair[0] is not None]
         gathers = getattr(optimizer, "gradient_accumulation_steps", None)
         if pairs and not gathers:
             optimizer.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
         after = None if gathers else [variable.numpy() for variable in variables]
-    slopes = [
-        np.zeros_like(old) if slope is None else tf.convert_to_tensor(slope).numpy()
-        for slope, old in zip(gradients, before, strict=True)
-    ]
-    places: dict[str, list[int]] = {}
-    owners = _owners(trainer)
-    for index, variable in enumerate(variables):
-        places.setdefault(owners[id(variable)][0], []).append(index)
+    slopes = [_dense(slope, variable) for slope, variable in _paired(gradients, trainer)]
+    owners, places, silent = _owners(trainer), _places(trainer), _silent(trainer, slopes)
     layers, flat_weights, flat_slopes = [], {}, {}
     for name, indices in places.items():
-        flat_weights[name] = np.concatenate([before[index].ravel() for index in indices])
+        flat_weights[name] = np.concatenate([old_values[index].ravel() for index in indices])
         flat_slopes[name] = np.concatenate([slopes[index].ravel() for index in indices])
-        moved = None if after is None else np.concatenate([(after[i] - before[i]).ravel() for i in indices])
-        silent = [_silent_channels(owners[id(variables[index])][1], slopes[index]) for index in indices]
+        moved = None if after is None else np.concatenate([(after[i] - old_values[i]).ravel() for i in indices])
+        died = silent[name] & ~before[name] if before is not None and name in before else silent[name]
         kind = type(owners[id(variables[indices[0]])][1]).__name__
-        layers.append(_layer(name, kind, flat_weights[name], flat_slopes[name], moved, np.concatenate(silent)))
+        layers.append(_layer(name, kind, flat_weights[name], flat_slopes[name], moved, silent[name], died))
     return Health(layers, flat_weights, flat_slopes)
 
 
@@ -119,11 +129,8 @@ def hints(epochs: Sequence[Mapping[str, Any]]) -> list[str]:
     last = epochs[-1]["layers"]
     broken = [row["layer"] for row in last if not row["finite"]]
     still = [row["layer"] for row in last if row["finite"] and row["gradient"] == 0]
-    silent = [
-        f"{row['layer']} ({100 * row['silent']:.0f} %)"
-        for row in sorted(last, key=lambda row: -row["silent"])
-        if row["finite"] and row["gradient"] and row["silent"] >= MOSTLY_SILENT
-    ]
+    died = [row for row in _heads(last) if row["finite"] and row["gradient"] and row["died"] >= MOSTLY_SILENT]
+    silent = [f"{row['layer']} ({100 * row['died']:.0f} %)" for row in sorted(died, key=lambda row: -row["died"])]
     fast = [row["layer"] for row in last if row["update"] is not None and row["update"] > FAST]
     ever: dict[str, float] = {}
     # After the last step of a schedule the rate may be 0, and says nothing of the layers.
@@ -140,7 +147,7 @@ def hints(epochs: Sequence[Mapping[str, Any]]) -> list[str]:
         ),
         (
             silent,
-            "layers with most channels dead (no gradient in the whole batch)",
+            "layers most of whose channels died since the first step (no gradient in the whole batch)",
             "often left by a learning rate that was too high",
         ),
         (fast, f"layers that change by more than {100 * FAST:.0f} % a step", "lower the learning rate, or warm it up"),
@@ -171,8 +178,65 @@ def not_finite(trainer: keras.Model, images: Any) -> str:
     return "weights and outputs of the network are finite on the first batch, so look for a label that is not a place"
 
 
+def _heads(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """`rows` without those that die with the one before: a normalisation, or what works on each channel alone."""
+    heads: list[Mapping[str, Any]] = []
+    previous = None
+    for row in rows:
+        alone = "Normalization" in row["kind"] or "Depthwise" in row["kind"]
+        if not (alone and previous is not None and abs(row["died"] - previous["died"]) < SAME_SHARE):
+            heads.append(row)
+        previous = row
+    return heads
+
+
+def _slopes(trainer: keras.Model, images: Any, targets: Any, weights: Any) -> list[Any]:
+    """Gradient of the loss by each trainable variable, None where it has none; a training step's forward pass."""
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        inputs = tf.constant(images)
+        outputs = trainer(inputs, training=True)
+        loss = trainer.compute_loss(inputs, targets, outputs, sample_weight=tf.constant(weights), training=True)
+    tensors: Any = [variable.value for variable in trainer.trainable_variables]
+    return tape.gradient(loss, tensors)  # pyright: ignore[reportCallIssue, reportArgumentType, reportReturnType]
+
+
+def _paired(slopes: Sequence[Any], trainer: keras.Model) -> list[tuple[Any, Any]]:
+    return list(zip(slopes, trainer.trainable_variables, strict=True))
+
+
+def _dense(slope: Any, variable: Any) -> np.ndarray:
+    import tensorflow as tf
+
+    return np.zeros_like(variable.numpy()) if slope is None else tf.convert_to_tensor(slope).numpy()
+
+
+def _places(trainer: keras.Model) -> dict[str, list[int]]:
+    """{layer: indices into `trainer.trainable_variables`}, from the input on."""
+    owners = _owners(trainer)
+    places: dict[str, list[int]] = {}
+    for index, variable in enumerate(trainer.trainable_variables):
+        places.setdefault(owners[id(variable)][0], []).append(index)
+    return places
+
+
+def _silent(trainer: keras.Model, slopes: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    owners, variables = _owners(trainer), trainer.trainable_variables
+    return {
+        name: np.concatenate([_silent_channels(owners[id(variables[index])][1], slopes[index]) for index in indices])
+        for name, indices in _places(trainer).items()
+    }
+
+
 def _layer(
-    name: str, kind: str, weights: np.ndarray, slopes: np.ndarray, moved: np.ndarray | None, silent: np.ndarray
+    name: str,
+    kind: str,
+    weights: np.ndarray,
+    slopes: np.ndarray,
+    moved: np.ndarray | None,
+    silent: np.ndarray,
+    died: np.ndarray,
 ) -> LayerHealth:
     weight, gradient = _norm(weights), _norm(slopes)
     change = _norm(moved) if moved is not None and weight else None
@@ -185,6 +249,7 @@ def _layer(
         update=change / weight if change is not None and weight else None,
         silent=float(silent.mean()),
         finite=weight is not None and gradient is not None,
+        died=float(died.mean()),
     )
 
 

@@ -89,6 +89,7 @@ class Loop:
         self._joints_of = "validation" if self.sources.validation is not None else "training"
         self._batch: tuple[Batch, Codec] | None = None
         self._healths: list[dict[str, Any]] = []
+        self._silent_before: dict[str, np.ndarray] | None = None
         self._hints: list[str] = []
         if self.resume is not None:
             self.history = self.resume.history
@@ -151,7 +152,8 @@ class Loop:
         """Add learning rate and figures of validation to the logs of an epoch.
 
         Raises:
-            UserError: the loss is no longer a number.
+            UserError: the loss, or that of the images it is validated on, is no longer a number. The epoch is then not
+                kept: a network that gives no numbers is never the best.
         """
         self._trained = time.perf_counter() - self._epoch_began
         self._check(float(logs["loss"]))
@@ -163,11 +165,13 @@ class Loop:
             self.keeper.take_weights()
             if sources.validation is not None:
                 figures, joints = self._validate(sources.validation)
+                self._check(figures.get("loss", 0.0), "val_loss")
                 logs.update({f"val_{name}": value for name, value in figures.items()})
                 if sources.probe is None and "oks" in figures:
                     logs["oks"] = figures["oks"]
             if sources.probe is not None:
                 figures, others = self._validate(sources.probe)
+                self._check(figures.get("loss", 0.0), "the loss after the epoch's last step")
                 joints = others if joints is None else joints
                 if "oks" in figures:
                     logs["oks"] = figures["oks"]
@@ -223,8 +227,13 @@ class Loop:
         self._batch = batch, codecs[height, width]
         self._pictures.before(batch, codecs[height, width], epoch)
         self.curves.flush()
+        if self.health:
+            from stm32pose.training.health import silent_channels
 
-    def _check(self, loss: float) -> None:
+            self._silent_before = silent_channels(self.trainer, *self._health_batch(batch, codecs[height, width]))
+
+    def _check(self, loss: float, what: str = "the loss") -> None:
+        """UserError where `loss`, called `what`, is not finite: with the cause as far as it can be seen."""
         if math.isfinite(loss):
             return
         try:
@@ -234,7 +243,7 @@ class Loop:
             where = ""
         kept = f"the models of epoch {self.keeper.epoch} are kept" if self.keeper.epoch else "no model was kept"
         raise UserError(
-            f"training: the loss became {loss} in epoch {len(self.history) + 1}; lower the learning rate of "
+            f"training: {what} became {loss} in epoch {len(self.history) + 1}; lower the learning rate of "
             f"training.optimizer (it was {self._learning_rate():.3g}); {where}{kept}"
         )
 
@@ -257,11 +266,7 @@ class Loop:
 
         if self._batch is None:
             return
-        batch, codec = self._batch
-        targets, weights = codec.encode(batch.keypoints_input)
-        if self.forward.weights is not None:
-            weights = self.forward.weights(weights, batch.keypoints_input)
-        health = measure_health(self.trainer, self._pixels(batch.images), targets, weights)
+        health = measure_health(self.trainer, *self._health_batch(*self._batch), before=self._silent_before)
         self._healths.append({"epoch": epoch, "layers": [layer.row() for layer in health.layers]})
         self._hints = hints(self._healths)
         write_health(self.logs / HEALTH_FILE, self._healths)
@@ -273,6 +278,13 @@ class Loop:
             kernels = [layer.layer for layer in health.layers if "Normalization" not in layer.kind]
             self.curves.histograms("weights", {name: health.weights[name] for name in kernels}, epoch)
             self.curves.histograms("gradients", {name: health.gradients[name] for name in kernels}, epoch)
+
+    def _health_batch(self, batch: Batch, codec: Codec) -> tuple[np.ndarray, Any, np.ndarray]:
+        """Images, targets and weights of a batch as a step of the training takes them."""
+        targets, weights = codec.encode(batch.keypoints_input)
+        if self.forward.weights is not None:
+            weights = self.forward.weights(weights, batch.keypoints_input)
+        return self._pixels(batch.images), targets, weights
 
     def _pixels(self, images: np.ndarray) -> np.ndarray:
         """float32, as the network takes them."""

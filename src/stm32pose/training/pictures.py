@@ -63,6 +63,8 @@ class Pictures:
     def before(self, batch: Batch, codec: Codec, epoch: int) -> None:
         """`augmented.jpg` and `targets.jpg`: the first batch as the network sees it, and what it is asked for.
 
+        A network that gives coordinates is asked for the labels themselves: `targets.jpg` would show nothing else.
+
         Args:
             batch: of the training pipeline.
             codec: for its size.
@@ -79,6 +81,8 @@ class Pictures:
         self._save("augmented.jpg", mosaic(tiles, tile=(SIDE, SIDE)))
         keypoints = batch.keypoints_input[:PICTURES]
         targets, _ = codec.encode(keypoints)
+        if codec.describe()["kind"] == "keypoints":
+            return
         picture = pose_picture(images[:PICTURES], keypoints[:, 0], targets, self.skeleton, codec)
         self._save("targets.jpg", picture)
         self.curves.picture("training_inputs_and_targets", picture, epoch, where="train")

@@ -20,6 +20,7 @@ from stm32pose.training.schedules import SCHEDULERS
 if TYPE_CHECKING:
     import keras
 
+    from stm32pose.config.model_sections import Model
     from stm32pose.config.schema import Config
     from stm32pose.data.splits import Splits
     from stm32pose.skeletons.skeleton import Skeleton
@@ -28,6 +29,12 @@ log = logging.getLogger(__name__)
 
 RUN, MODEL = "run.json", "model.keras"
 WHERE = "training.resume_training_from"
+MOST_NAMED = 3
+# Of section `model`: what a network is built from.
+BUILT_FROM = (
+    *("model_type", "model_name", "backbone", "neck", "alpha", "input_shape", "upsampling", "output_stride"),
+    "final_activation",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +107,7 @@ def settings_of(config: Config, model: keras.Model, skeleton: Skeleton) -> dict[
     """What must be the same for a training to continue, JSON-able: key of the configuration -> value."""
     settings = {
         "model": _digest(model),
+        **network_settings(config.model),
         "dataset.skeleton": list(skeleton.keypoints),
         "preprocessing": config.preprocessing.model_dump(mode="json"),
         "data_augmentation": config.data_augmentation,
@@ -116,18 +124,57 @@ def settings_of(config: Config, model: keras.Model, skeleton: Skeleton) -> dict[
     return json.loads(json.dumps(settings))
 
 
-def check_settings(resume: Resume, settings: dict[str, Any]) -> None:
-    """ConfigError, one line, where the configuration is not that of the stopped training."""
-    for name, old in resume.settings.items():
-        new = settings.get(name)
-        if new == old:
-            continue
-        if name == "model":
-            raise ConfigError(f"{WHERE}: {resume.folder} holds another network ({old}; this configuration: {new})")
+def network_settings(model: Model) -> dict[str, Any]:
+    """What the network is built from, JSON-able: `model.KEY` -> value.
+
+    Where section `model` names no network to build (a file, a resumed training) the other keys say nothing, and only
+    that there is no name is told.
+    """
+    named = bool(model.model_name or model.backbone)
+    values = model.model_dump(mode="json", include=set(BUILT_FROM if named else ("model_name", "backbone")))
+    if named and model.model_name and ".py:" in model.model_name:
+        values["model_name"] = Path(model.model_name).name  # from another folder the path is another
+    return {f"model.{key}": values[key] for key in BUILT_FROM if key in values}
+
+
+def check_network(resume: Resume, model: Model) -> None:
+    """ConfigError, one line, where section `model` names another network than the stopped training has."""
+    given = network_settings(model)
+    if not (given["model.model_name"] or given["model.backbone"]):
+        return
+    # A folder of an earlier release does not tell what its network was built from.
+    found = [
+        line for name, new in given.items() if name in resume.settings for line in _changes(name, resume.settings, new)
+    ]
+    if found:
         raise ConfigError(
-            f"{WHERE}: {resume.folder} was trained with {name} {_short(old)}, now it is {_short(new)}; "
-            "set it back to continue, or start a new training from its best_model.keras with model.model_path"
+            f"{WHERE}: {resume.folder}: {_first(found)}; the network of a stopped training cannot be changed: set it "
+            f"back to continue, or leave out {WHERE} to start anew"
         )
+
+
+def check_settings(resume: Resume, settings: dict[str, Any]) -> None:
+    """ConfigError, one line, where the configuration is not that of the stopped training; see `check_network` too."""
+    old, new = resume.settings.get("model"), settings.get("model")
+    if old != new:
+        raise ConfigError(f"{WHERE}: {resume.folder} holds another network ({old}; this configuration: {new})")
+    found = [
+        line
+        for name in resume.settings
+        if not name.startswith("model.")
+        for line in _changes(name, resume.settings, settings.get(name))
+    ]
+    if found:
+        raise ConfigError(
+            f"{WHERE}: {resume.folder}: {_first(found)}; set it back to continue, or start a new training from its "
+            "best_model.keras with model.model_path"
+        )
+
+
+def carried_settings(resume: Resume, settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` for the new run folder: what its network was built from is what the stopped training says."""
+    told = {name: value for name, value in resume.settings.items() if name.startswith("model.")}
+    return {name: value for name, value in settings.items() if not name.startswith("model.")} | told
 
 
 def restore_variables(resume: Resume, trainer: keras.Model) -> None:
@@ -183,6 +230,35 @@ def _digest(model: keras.Model) -> str:
     return f"{len(layers)} layers, {model.count_params():,} parameters, input {model.input_shape[1:]}, {digest}"
 
 
+def _changes(name: str, settings: dict[str, Any], new: Any) -> list[str]:
+    """`KEY: OLD in the run, now NEW` of every nested key of `settings[name]` that differs from `new`."""
+    lines = []
+    pending = [(name, settings[name], new)]
+    while pending:
+        where, old, now = pending.pop(0)
+        if old == now:
+            continue
+        # Without a common key they are different things, such as two optimizers, and said as a whole.
+        if isinstance(old, dict) and isinstance(now, dict) and old.keys() & now.keys():
+            keys = dict.fromkeys((*old, *now))
+            pending = [(f"{where}.{key}", old.get(key, _ABSENT), now.get(key, _ABSENT)) for key in keys] + pending
+        else:
+            lines.append(f"{where}: {_short(old)} in the run, now {_short(now)}")
+    return lines
+
+
+def _first(lines: list[str]) -> str:
+    more = len(lines) - MOST_NAMED
+    return "; ".join(lines[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+_ABSENT = object()
+
+
 def _short(value: Any) -> str:
+    if value is _ABSENT:
+        return "not set"
     text = json.dumps(value)
+    if isinstance(value, float):
+        text = text.removesuffix(".0")
     return text if len(text) <= 120 else text[:117] + "..."

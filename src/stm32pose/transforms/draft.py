@@ -152,7 +152,7 @@ class Draft:
 
     def _cover(self, link: Link, rows: np.ndarray, numbers: np.ndarray, rectangles: np.ndarray) -> None:
         how, colour, seeds = link.arguments["fill_method"], link.arguments["color"], numbers[:, -1].tolist()
-        there = (rectangles[..., 2:] > rectangles[..., :2]).all(axis=-1)
+        there = (rectangles[..., 2] > rectangles[..., 0]) & (rectangles[..., 3] > rectangles[..., 1])
         shown = rectangles if there.all() else [mine[seen] for mine, seen in zip(rectangles, there, strict=True)]
         for row, seed, mine in zip(rows.tolist(), seeds, shown, strict=True):
             self._steps[row].append(("erase", (mine, how, colour, seed)))

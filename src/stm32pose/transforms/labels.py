@@ -105,7 +105,7 @@ class MovingLabels:
         """Move the labels of some images for good and cut them.
 
         Keypoints outside become (0, 0, 0), boxes are upright hulls cut at the edge, areas follow the matrix and lose
-        the same share as their box (nothing, where there is no box). Where the matrix mirrors, left and right change places.
+        the same share as their box, nothing without a box. Where the matrix mirrors, left and right change places.
 
         Args:
             windows: [b, 4], (left, top, right, bottom): what is seen of each of these images.
