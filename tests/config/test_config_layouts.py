@@ -220,7 +220,7 @@ def test_a_custom_augmentation_becomes_an_entry_of_the_list(section):
 
 
 def test_the_given_mapping_is_not_changed():
-    mapping = changed(general={"model_type": "heatmaps_spe"}, training={"model": {"alpha": "1/2"}})
+    mapping = changed(general={"model_type": "heatmaps_spe"}, training={"model": {"alpha": "2/2"}})
     before = copy.deepcopy(mapping)
     load_config(mapping, check_paths=False)
     assert mapping == before

@@ -20,7 +20,7 @@ AUTO = (
 CONFIG = {
     "operation_mode": "training",
     "dataset": {"training_path": "data", "keypoints": 13},
-    "model": {"model_name": "custom", "input_shape": (64, 64, 3)},
+    "model": {"backbone": "mobilenet_v2", "input_shape": (64, 64, 3)},
 }
 
 

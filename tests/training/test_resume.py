@@ -185,7 +185,7 @@ def test_a_changed_preprocessing_names_the_key(straight: Any) -> None:
     config = dots.dots_config(
         training=TRAINING,
         data_augmentation=AUGMENTATION,
-        preprocessing={"rescaling": {"scale": "1/127.5", "offset": 0}},
+        preprocessing={"rescaling": {"scale": 1 / 127.5, "offset": 0}},
     )
     with pytest.raises(ConfigError, match=r"preprocessing\.rescaling\.offset: -1 in the run, now 0; set it") as caught:
         dots.dots_train(config, folder / "refused", splits, resume=load_resume(folder / "run"))
@@ -231,7 +231,7 @@ def test_a_section_model_that_names_no_network_is_no_change(straight: Any) -> No
     check_network(resume, section())
     check_network(resume, section(alpha=0.5))
     check_network(stopped(straight, section(model_path="a.keras")), section(model_path="b.keras"))
-    with pytest.raises(ConfigError, match='model.backbone: null in the run, now "mobilenet_v2"'):
+    with pytest.raises(ConfigError, match=r'model\.backbone: null in the run, now "mobilenet_v2"'):
         check_network(stopped(straight, section(model_path="a.keras")), section(**BUILT))
     # A folder of an earlier release says nothing of it.
     old = {key: value for key, value in resume.settings.items() if not key.startswith("model.")}

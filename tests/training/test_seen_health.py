@@ -96,7 +96,7 @@ def test_dead_channels_are_counted_and_named() -> None:
     assert first.layer == model.layers[1].name
     assert first.silent == pytest.approx(9 / 12)
     assert health.layers[-1].silent == 0
-    (told,) = hints([{"epoch": 1, "layers": [layer.row() for layer in health.layers]}])
+    told, *_ = hints([{"epoch": 1, "layers": [layer.row() for layer in health.layers]}])
     # Its normalisation, which dies with it, is not named beside it.
     assert told.startswith("layers most of whose channels died since the first step")
     assert told.split(": ")[1].startswith(f"{first.layer} (75 %);")
@@ -122,7 +122,7 @@ def test_channels_that_were_dead_before_the_first_step_are_no_fault_of_the_train
     health = measure_health(trainer, *batch(), before=before)
     assert health.layers[0].silent == pytest.approx(7 / 12)
     assert health.layers[0].died == 0
-    assert hints([{"epoch": 1, "layers": [layer.row() for layer in health.layers]}]) == []
+    assert not any("died" in hint for hint in hints([{"epoch": 1, "layers": [layer.row() for layer in health.layers]}]))
     kill(slice(4, 11))
     health = measure_health(trainer, *batch(), before=before)
     assert health.layers[0].silent == pytest.approx(11 / 12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,7 @@ def _checks(config: Config, check_paths: bool) -> Iterator[Callable[[], object]]
         if steps & {"train", "evaluate"}:
             yield lambda: _check_reading(config)
         if "train" in steps and config.training:
-            yield lambda: _check_joints(config, config.training)
+            yield partial(_check_joints, config, config.training)
     if "benchmark" in steps and config.benchmarking:
         from stm32pose.boards.board import load_board
 
