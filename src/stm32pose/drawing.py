@@ -74,12 +74,13 @@ def draw_pose(
     return canvas
 
 
-def draw_poses(image: np.ndarray, poses: np.ndarray, skeleton: Skeleton, **options) -> np.ndarray:
+def draw_poses(
+    image: np.ndarray, poses: np.ndarray, skeleton: Skeleton, *, thickness: int | None = None, truth: bool = False
+) -> np.ndarray:
     """`draw_pose` for each of `poses` [N, K, 3], limbs as wide as suits its size where no `thickness` is given."""
     for pose in poses:
-        image = draw_pose(
-            image, pose, skeleton, **({"thickness": limb_width(image, pose, _extent(pose, 0.0))} | options)
-        )
+        width = thickness or limb_width(image, pose, _extent(pose, 0.0))
+        image = draw_pose(image, pose, skeleton, thickness=width, truth=truth)
     return image
 
 
