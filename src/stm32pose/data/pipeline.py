@@ -257,7 +257,7 @@ class Pipeline:
         """How the outside of the image looks; None: no outside is seen, edge pixels count fully where images grow."""
         asked = self._chain.fill_mode if self._chain else None
         if self._preprocessing.resizing.aspect_ratio == "padding":
-            if asked:
+            if self._chain and self._chain.fill_written:
                 _log.info("resizing.aspect_ratio padding: the bars stay black, fill_mode and fill_value have no effect")
             return "constant", 0.0
         return asked, self._chain.fill if self._chain and asked else 0.0

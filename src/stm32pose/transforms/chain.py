@@ -51,6 +51,7 @@ class Chain:
         sizes, period: inputs of `random_periodic_resizing`, and for how many batches each stays.
         fill_mode, fill: what is seen outside the image, `fill` is a pixel value 0..255; None where nothing in the
             chain can show the outside.
+        fill_written: whether the configuration says one of the two itself.
         interpolation: asked for by an augmentation, None for that of `preprocessing.resizing`.
     """
 
@@ -60,6 +61,7 @@ class Chain:
     period: int = 1
     fill_mode: str | None = None
     fill: float = 0.0
+    fill_written: bool = False
     interpolation: str | None = None
 
     @property
@@ -221,6 +223,8 @@ def _outside(
             )
         if given or (moving and argument != "interpolation"):
             found[argument] = read[(given or moving)[-1]][argument]
+        if given and argument != "interpolation":
+            found["fill_written"] = True
         if argument == "fill_value" and found:
             level = (found.pop(argument) - rescaling.offset) / rescaling.scale
             found["fill"] = float(min(max(level, 0.0), 255.0))
