@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.logging import RichHandler
@@ -191,6 +191,7 @@ def test_ci_gets_plain_lines_on_a_terminal(shown: Callable[..., str], monkeypatc
     assert len(rows_of(shown(80, 200, terminal=True))) == 21
 
 
+@example(-0.0, 5)
 @given(st.floats(-1e300, 1e300) | st.sampled_from([math.nan, math.inf, -math.inf]), st.integers(0, 5))
 def test_a_figure_keeps_its_width(value: float, digits: int) -> None:
     if abs(value) < 1e100:

@@ -214,6 +214,7 @@ def decimal(value: float | None, digits: int) -> str:
         return "-"
     if not math.isfinite(value):
         return f"{value}"
+    value += 0.0  # a negative zero becomes a plain one
     before = len(f"{value:.0f}".lstrip("-")) - 1 + (value < 0)
     return f"{value:.{max(0, digits - before)}f}" if before < digits + 2 else scientific(value)
 
