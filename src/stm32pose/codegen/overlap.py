@@ -1,0 +1,47 @@
+"""How far an output may reach into the input it is computed from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def lead(written: np.ndarray, needed: np.ndarray) -> int:
+    """Bytes that the output must begin before the input, for a kernel that works from first to last in groups.
+
+    Args:
+        written: [G], bytes of the output that may have been written when group g is done.
+        needed: [G], the lowest byte of the input that is still read at or after the moment the first byte of group g
+            is written. A kernel that copies what group g reads into scratch before it writes needs only what the
+            groups after g read; its last entry may be the size of the input.
+
+    Returns:
+        the smallest L with `written[g] - L <= needed[g]` for every g: the output may begin at any address up to
+        `address of input - L`. Negative values are returned as 0.
+    """
+    return max(0, int(np.max(np.asarray(written, np.int64) - np.asarray(needed, np.int64))))
+
+
+def lead_of_rows(
+    *,
+    groups: int,
+    pixels: int,
+    output_width: int,
+    output_rows: int,
+    output_pixel_bytes: int,
+    first_row: np.ndarray,
+    input_row_bytes: int,
+) -> int:
+    """`lead` of a kernel that makes output pixels in reading order, `pixels` at a time, and may still read every input
+    row from `first_row[row]` on while it makes output row `row`.
+
+    A conservative rule for windowed kernels: all of the first row of the window is held to be needed.
+
+    Args:
+        groups: unused rows of a last, shorter group are no matter; ceil(output pixels / `pixels`) groups.
+        first_row: [output_rows], lowest input row of each output row's window, padding clipped.
+    """
+    total = output_width * output_rows
+    ends = np.minimum(np.arange(1, groups + 1) * pixels, total)
+    starts = np.arange(groups) * pixels
+    needed = np.asarray(first_row, np.int64)[starts // output_width] * input_row_bytes
+    return lead(ends * output_pixel_bytes, needed)
