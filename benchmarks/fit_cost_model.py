@@ -238,7 +238,7 @@ def summary(unit: str, weights: dict[str, float], rows: list[Row], errors: np.nd
         "architectures": len({row.architecture for row in rows}),
         "mean_error": round(float(known.mean()), 3) if len(known) else 0.0,
         "error": round(float(np.quantile(known, 0.9)), 3) if len(known) else 0.0,
-        "boards": sorted({row.board for row in rows}),
+        "boards": sorted({load_board(row.board).name for row in rows}),
         "source": SOURCE,
     }
 

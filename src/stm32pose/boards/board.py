@@ -19,7 +19,7 @@ STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 @dataclass(frozen=True, config=STRICT)
 class Pool:
-    """A memory of the board."""
+    """A memory of the board: one piece of address space of one speed."""
 
     name: str
     """Its name in the data sheet."""
@@ -60,11 +60,11 @@ class Board:
     mhz: Positive
     """Clock of the latency estimate, in MHz."""
     ram: tuple[Pool, ...]
-    """RAM of the chip and of the board."""
+    """RAM of the chip and of the board, fastest first."""
     flash: tuple[Pool, ...]
-    """Flash of the chip and storage of the board."""
+    """Flash of the chip and storage of the board, fastest first."""
     source: str
-    """Where the facts come from."""
+    """Where the facts come from; `from memory` where no document was at hand."""
     aliases: tuple[str, ...] = ()
     """Other spellings."""
     kind: Literal["mcu", "mpu"] = "mcu"
@@ -76,7 +76,7 @@ class Board:
     accelerator: Accelerator | None = None
     """Neural accelerator, if there is one."""
     latency: str | None = None
-    """Family of the cost model (benchmark/cost_model.yaml) for per-channel models; null: latency is not estimated."""
+    """Family of the cost model for per-channel models (docs/boards.md); null: latency is not estimated."""
     latency_per_tensor: str | None = None
     """Family for per-tensor models, where it differs."""
     note: str = ""

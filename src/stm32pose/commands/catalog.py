@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stm32pose.commands.tables import show_table
 from stm32pose.errors import ConfigError
 from stm32pose.reporting.console import say
+
+if TYPE_CHECKING:
+    from stm32pose.boards.board import Board
 
 
 def show_boards() -> int:
@@ -25,22 +29,25 @@ def show_boards() -> int:
                 _with_external(board.internal_ram_kib, board.external_ram_kib),
                 _with_external(board.internal_flash_kib, board.external_flash_kib),
                 board.accelerator.name if board.accelerator else "",
+                _calibrated(board),
             )
         )
     numbers = ("MHz", "RAM KiB", "flash KiB")
-    show_table(("board", "core", *numbers, "accelerator"), rows, right=numbers)
-    say("inside the chip + beside it; `stm32pose boards NAME` says more; your own board: docs/boards.md")
+    show_table(("board", "core", *numbers, "accelerator", "latency"), rows, right=numbers)
+    say("RAM and flash: inside the chip + beside it; latency: how far 9 of 10 left-out published rows were off, and")
+    say("whether rows of this very board are among them. `stm32pose boards NAME` says more; your own: docs/boards.md")
     return 0
 
 
 def show_board(name: str) -> int:
     """One board with its memories."""
+    from stm32pose.benchmark.cost_model import latency_fit
     from stm32pose.boards.board import load_board
 
     board = load_board(name)
     say(f"{board.name}: {board.device}, {board.core} at {board.mhz:g} MHz ({board.kind.upper()})")
     pools = [
-        (pool.name, kind, f"{pool.kib:g}", "beside the chip" if pool.external else "in the chip", _use(kind, pool))
+        (pool.name, kind, f"{pool.kib:,.0f}", "beside the chip" if pool.external else "in the chip", _use(kind, pool))
         for kind, memories in (("RAM", board.ram), ("flash", board.flash))
         for pool in memories
     ]
@@ -48,6 +55,14 @@ def show_board(name: str) -> int:
     if board.accelerator:
         operators = ", ".join(board.accelerator.operators) or "not known"
         say(f"accelerator: {board.accelerator.name} ({board.accelerator.precision}); operators: {operators}")
+    for family in filter(None, (board.latency, board.latency_per_tensor)):
+        fit = latency_fit(family)
+        say(
+            f"latency by the family {family}: ± {fit.error:.0%} on left-out rows ({fit.rows} published rows of "
+            f"{fit.architectures} networks on {', '.join(fit.boards)})"
+        )
+    if board.latency is None:
+        say("latency is not estimated: no published rows")
     if board.note:
         say(board.note)
     say(f"source: {board.source}")
@@ -107,6 +122,16 @@ def estimate_sigmas(name: str | None, files: Sequence[Path]) -> int:
     skeleton = load_skeleton(name)
     sys.stdout.write(report(estimate(files, skeleton), skeleton, len(files)))
     return 0
+
+
+def _calibrated(board: Board) -> str:
+    """What is known of a board's latency: `+-20 %, rows of this board`."""
+    from stm32pose.benchmark.cost_model import latency_fit
+
+    if board.latency is None:
+        return "no rows"
+    fit = latency_fit(board.latency)
+    return f"± {fit.error:.0%}, {'rows of this board' if board.name in fit.boards else 'rows of other boards'}"
 
 
 def _with_external(internal: float, external: float) -> str:
