@@ -45,3 +45,19 @@ def lead_of_rows(
     starts = np.arange(groups) * pixels
     needed = np.asarray(first_row, np.int64)[starts // output_width] * input_row_bytes
     return lead(ends * output_pixel_bytes, needed)
+
+
+def window_needs(first_row: np.ndarray, first_column: np.ndarray, *, row_bytes: int, pixel_bytes: int) -> np.ndarray:
+    """The lowest byte of the input that is read for output pixel p or any later one, [rows * columns] of the output.
+
+    Args:
+        first_row, first_column: [output rows] and [output columns], where each window begins inside the input.
+        row_bytes, pixel_bytes: of the input.
+    """
+    here = np.asarray(first_row, np.int64)[:, None] * row_bytes + np.asarray(first_column, np.int64)[None] * pixel_bytes
+    return np.minimum.accumulate(here.reshape(-1)[::-1])[::-1]
+
+
+def window_starts(size: int, *, stride: int, pad: int, limit: int) -> np.ndarray:
+    """[size], the first row (or column) inside the input of each output row's window."""
+    return np.clip(np.arange(size) * stride - pad, 0, limit - 1)

@@ -1,0 +1,115 @@
+"""`Network` of an int8 .tflite file, read from the flatbuffer without an interpreter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stm32pose.codegen.network import Network, NotExportable, Operator, Tensor
+from stm32pose.codegen.operands import settle
+from stm32pose.codegen.tflite_options import read_options
+from stm32pose.errors import UserError
+from stm32pose.inference.tflite_file import DAMAGE, DTYPES, _kind, _names
+
+MOST_ELEMENTS = 1 << 28
+"""A tensor of more elements is damage: no microcontroller holds a thousandth of it."""
+
+
+def read_tflite_network(path: Path) -> Network:
+    """The main subgraph of a file, constants with their values, operands that are shapes and axes as options.
+
+    Raises:
+        UserError: not a TFLite file, or damaged.
+        NotExportable: nothing in it is int8, or a shape is open.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    return parse_tflite(content, path)
+
+
+def parse_tflite(content: bytes, path: Path) -> Network:
+    """As `read_tflite_network`, of the content of a file; `path` names it in errors."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    if content[4:8] != b"TFL3":
+        raise UserError(f"{path}: not a TFLite file, or damaged (its identifier is missing)")
+    try:
+        model = schema.Model.GetRootAs(content, 0)
+        subgraph: Any = model.Subgraphs(0)
+        kinds = [_kind(model.OperatorCodes(index)) for index in range(model.OperatorCodesLength())]
+        tensors = [_tensor(model, subgraph.Tensors(i), content, path) for i in range(subgraph.TensorsLength())]
+        operators = [_operator(subgraph.Operators(i), kinds, tensors, path) for i in range(subgraph.OperatorsLength())]
+        inputs = tuple(int(subgraph.Inputs(i)) for i in range(subgraph.InputsLength()))
+        outputs = tuple(int(subgraph.Outputs(i)) for i in range(subgraph.OutputsLength()))
+    except DAMAGE as error:
+        raise UserError(f"{path}: damaged TFLite file ({type(error).__name__}: {error})") from error
+    if not all(0 <= index < len(tensors) for index in (*inputs, *outputs)):
+        raise UserError(f"{path}: damaged TFLite file (an input or output is no tensor of it)")
+    if not any(tensor.quantized and tensor.dtype in ("int8", "uint8") for tensor in tensors):
+        raise NotExportable(f"{path}: not an int8 network: no tensor of it has a scale; quantize it first")
+    return settle(Network(path, "tflite", tuple(tensors), tuple(operators), inputs, outputs))
+
+
+def _tensor(model: Any, tensor: Any, content: bytes, path: Path) -> Tensor:
+    name = (tensor.Name() or b"").decode(errors="replace")
+    shape = tuple(int(tensor.Shape(i)) for i in range(tensor.ShapeLength()))
+    number = tensor.Type()
+    dtype = DTYPES.get(_names("TensorType").get(number, ""), "")
+    elements = 1
+    for size in shape:
+        if size < 0:
+            raise NotExportable(f"{path}: tensor '{name}' has the open shape {list(shape)}; fix the input's shape")
+        elements *= size
+    if elements > MOST_ELEMENTS:
+        raise UserError(f"{path}: damaged TFLite file (tensor '{name}' would have {elements} elements)")
+    scales, zero_points, axis = _quantization(tensor.Quantization(), name, shape, path)
+    data = None
+    buffer = tensor.Buffer()
+    if not 0 <= buffer < model.BuffersLength():
+        raise UserError(f"{path}: damaged TFLite file (tensor '{name}' has no buffer)")
+    length = model.Buffers(buffer).DataLength()
+    if length and dtype:
+        raw = model.Buffers(buffer).DataAsNumpy()
+        wanted = elements * np.dtype(dtype).itemsize
+        if length != wanted:
+            raise UserError(
+                f"{path}: damaged TFLite file (tensor '{name}' of shape {list(shape)} and type {dtype} has {length} "
+                f"bytes, not {wanted})"
+            )
+        data = np.frombuffer(raw.tobytes(), dtype).reshape(shape)
+    return Tensor(name, shape, dtype or f"type {number}", scales, zero_points, axis, data)
+
+
+def _quantization(table: Any, name: str, shape: tuple[int, ...], path: Path) -> tuple[np.ndarray, np.ndarray, int]:
+    """(scales, zero points, axis) of a tensor; empty arrays where it has none."""
+    count = table.ScaleLength() if table is not None else 0
+    if not count:
+        return np.zeros(0, np.float32), np.zeros(0, np.int32), 0
+    scales = np.array(table.ScaleAsNumpy(), np.float32)
+    zeros = np.array(table.ZeroPointAsNumpy(), np.int64) if table.ZeroPointLength() else np.zeros(count, np.int64)
+    axis = int(table.QuantizedDimension())
+    if not np.all(np.isfinite(scales)) or np.any(scales <= 0):
+        raise UserError(f"{path}: damaged TFLite file (tensor '{name}' has a scale that is no positive number)")
+    if len(zeros) != count or np.any(zeros < -32768) or np.any(zeros > 65535):
+        raise UserError(f"{path}: damaged TFLite file (tensor '{name}' has zero points that do not fit its scales)")
+    if count > 1 and not (0 <= axis < len(shape) and shape[axis] == count):
+        raise UserError(f"{path}: damaged TFLite file (tensor '{name}' has {count} scales for shape {list(shape)})")
+    return scales, zeros.astype(np.int32), axis
+
+
+def _operator(operator: Any, kinds: list[str], tensors: list[Tensor], path: Path) -> Operator:
+    inputs = tuple(int(operator.Inputs(i)) for i in range(operator.InputsLength()))
+    outputs = tuple(int(operator.Outputs(i)) for i in range(operator.OutputsLength()))
+    kind = kinds[operator.OpcodeIndex()]
+    if (
+        not outputs
+        or not all(-1 <= i < len(tensors) for i in inputs)
+        or not all(0 <= i < len(tensors) for i in outputs)
+    ):
+        raise UserError(f"{path}: damaged TFLite file (an operand of a {kind} is no tensor of it)")
+    name = tensors[outputs[0]].name.split(";")[0]
+    return Operator(kind, name, inputs, outputs, read_options(kind, operator))

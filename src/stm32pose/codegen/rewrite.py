@@ -1,0 +1,163 @@
+"""The network made simpler before it becomes calls: constants computed, pads folded, casts joined, reshapes aliased."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from stm32pose.codegen.network import Network, Operator, Tensor
+
+SAME_BYTES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+
+FOLDED: dict[str, Callable[[list[np.ndarray], Operator, Tensor], np.ndarray]] = {
+    "RESHAPE": lambda data, op, out: data[0].reshape(out.shape),
+    "SQUEEZE": lambda data, op, out: data[0].reshape(out.shape),
+    "EXPAND_DIMS": lambda data, op, out: data[0].reshape(out.shape),
+    "TILE": lambda data, op, out: np.tile(data[0], [n // m for n, m in zip(out.shape, data[0].shape, strict=True)]),
+    "TRANSPOSE": lambda data, op, out: data[0].transpose(op.options["perm"]),
+    "PACK": lambda data, op, out: np.stack(data, op.options["axis"]),
+    "CONCATENATION": lambda data, op, out: np.concatenate(data, op.options["axis"]),
+    "BROADCAST_TO": lambda data, op, out: np.broadcast_to(data[0], out.shape),
+}
+"""Operators that are computed here where all their operands are constants: those that only move numbers."""
+
+
+def rewrite(network: Network) -> tuple[Network, dict[int, int]]:
+    """(the simpler network, aliases: tensor -> the tensor whose bytes it is). It computes the same outputs."""
+    network = _fold_constants(network)
+    network = _fold_pads(network)
+    network = _join_casts(network)
+    return _alias(network)
+
+
+def readers_of(network: Network) -> dict[int, list[Operator]]:
+    """Tensor -> the operators that read it."""
+    readers: dict[int, list[Operator]] = {}
+    for op in network.operators:
+        for index in op.inputs:
+            readers.setdefault(index, []).append(op)
+    return readers
+
+
+def _fold_constants(network: Network) -> Network:
+    tensors = list(network.tensors)
+    kept = []
+    for op in network.operators:
+        data = [tensors[index].data for index in op.inputs if index >= 0]
+        if op.kind in FOLDED and data and all(item is not None for item in data):
+            out = tensors[op.outputs[0]]
+            values = FOLDED[op.kind]([item for item in data if item is not None], op, out)
+            tensors[op.outputs[0]] = replace(out, data=np.ascontiguousarray(values).reshape(out.shape))
+        else:
+            kept.append(op)
+    return replace(network, tensors=tuple(tensors), operators=tuple(kept))
+
+
+def _fold_pads(network: Network) -> Network:
+    """A PAD of rows and columns that convolutions alone read becomes their padding: both stand for zero."""
+    readers = readers_of(network)
+    source: dict[int, tuple[int, tuple[int, int, int, int]]] = {}
+    for op in network.operators:
+        if op.kind not in ("PAD", "PADV2") or op.outputs[0] in network.outputs:
+            continue
+        before, after = network.tensors[op.inputs[0]], network.tensors[op.outputs[0]]
+        pairs = op.options["paddings"]
+        after_op = readers.get(op.outputs[0], [])
+        plain = (
+            len(pairs) == 4
+            and pairs[0] == pairs[3] == (0, 0)
+            and op.options["value"] == before.zero_point == after.zero_point
+            and before.dtype == "int8"
+            and not before.constant
+            and np.array_equal(before.scales, after.scales)
+        )
+        if (
+            plain
+            and after_op
+            and all(
+                reader.kind in ("CONV_2D", "DEPTHWISE_CONV_2D") and reader.inputs[0] == op.outputs[0]
+                for reader in after_op
+            )
+        ):
+            source[op.outputs[0]] = (op.inputs[0], (pairs[1][0], pairs[2][0], pairs[1][1], pairs[2][1]))
+    kept = []
+    for op in network.operators:
+        if op.outputs[0] in source:
+            continue
+        if op.inputs and op.inputs[0] in source:
+            index, more = source[op.inputs[0]]
+            pads = tuple(a + b for a, b in zip(op.options["pads"], more, strict=True))
+            op = replace(op, inputs=(index, *op.inputs[1:]), options={**op.options, "pads": pads})
+        kept.append(op)
+    return replace(network, operators=tuple(kept))
+
+
+def _join_casts(network: Network) -> Network:
+    """8-bit to float to 8-bit, as preprocessing inside a network does it, becomes one table of 256 entries."""
+    readers = readers_of(network)
+    maker = {op.outputs[0]: op for op in network.operators}
+    kept: list[Operator] = []
+    gone: set[int] = set()
+    for op in network.operators:
+        before = maker.get(op.inputs[0]) if op.inputs else None
+        if (
+            op.kind == "QUANTIZE"
+            and before is not None
+            and before.kind in ("CAST", "DEQUANTIZE")
+            and network.tensors[op.inputs[0]].dtype == "float32"
+            and network.tensors[before.inputs[0]].dtype in ("int8", "uint8")
+            and network.tensors[op.outputs[0]].dtype in ("int8", "uint8")
+            and network.rounding == "tflite"
+        ):
+            given, made = network.tensors[before.inputs[0]], network.tensors[op.outputs[0]]
+            kept.append(
+                Operator("LOOK_UP", op.name, before.inputs, op.outputs, {"values": _through_float(given, made, before)})
+            )
+            if len(readers[op.inputs[0]]) == 1 and op.inputs[0] not in network.outputs:
+                gone.add(op.inputs[0])
+        else:
+            kept.append(op)
+    return replace(network, operators=tuple(op for op in kept if op.outputs[0] not in gone))
+
+
+def _through_float(given: Tensor, made: Tensor, op: Operator) -> np.ndarray:
+    """[256], what CAST or DEQUANTIZE and then QUANTIZE make of each stored value, in the order of its byte."""
+    stored = np.arange(256, dtype=np.uint8).view(given.dtype).astype(np.float32)
+    if op.kind == "DEQUANTIZE":
+        stored = (stored - np.float32(given.zero_point)) * np.float32(given.scale)
+    steps = stored / np.float32(made.scale)
+    rounded = np.trunc(steps + np.copysign(np.float32(0.5), steps)).astype(np.int64) + made.zero_point
+    limits = np.iinfo(made.dtype)
+    return np.clip(rounded, limits.min, limits.max).astype(made.dtype)
+
+
+def _alias(network: Network) -> tuple[Network, dict[int, int]]:
+    """Reshapes, and quantizations that change nothing, share their input's bytes."""
+    aliases: dict[int, int] = {}
+    kept = []
+
+    def root(index: int) -> int:
+        while index in aliases:
+            index = aliases[index]
+        return index
+
+    for op in network.operators:
+        if op.kind not in (*SAME_BYTES, "QUANTIZE") or network.tensors[op.inputs[0]].constant:
+            kept.append(op)
+            continue
+        before, after = network.tensors[op.inputs[0]], network.tensors[op.outputs[0]]
+        same = before.bytes == after.bytes and before.dtype == after.dtype
+        if op.kind == "QUANTIZE":
+            same = same and before.dtype in ("int8", "uint8") and _same_steps(before, after)
+        straight = op.outputs[0] in network.outputs and root(op.inputs[0]) in network.inputs
+        if same and not straight:
+            aliases[op.outputs[0]] = op.inputs[0]
+        else:
+            kept.append(op)
+    return replace(network, operators=tuple(kept)), aliases
+
+
+def _same_steps(before: Tensor, after: Tensor) -> bool:
+    return before.quantized and np.array_equal(before.scales, after.scales) and before.zero_point == after.zero_point
