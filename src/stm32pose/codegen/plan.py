@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
 
-from stm32pose.codegen.plan_search import Block, Placing, aligned, search
+from stm32pose.codegen.placement import PoolSpace, place_blocks
+from stm32pose.codegen.plan_limit import too_large, too_large_for_pools
+from stm32pose.codegen.plan_search import Block, Placing, Problem, aligned, search
 from stm32pose.codegen.program import Program
-
-
-@dataclass(frozen=True)
-class PoolSpace:
-    """RAM, or flash, of a board that a program may use.
-
-    Attributes:
-        name: of the memory.
-        bytes: free there.
-        external: outside the chip.
-    """
-
-    name: str
-    bytes: int
-    external: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,67 +105,82 @@ def plan_arena(program: Program, *, limit: int | None = None, pools: Sequence[Po
         UserError: more than `limit`, or more than the pools hold: the calls at the peak and what would have to change.
     """
     lives = lifetimes(program)
-    leads = overlaps(program, lives)
+    problem, roots, scratch_of = _problem(program, lives)
+    calls = len(program.calls)
+    chosen: tuple[list[int], list[Placing]] | None
+    if pools:
+        chosen = place_blocks(problem, calls, _touched(program, roots, scratch_of), pools)
+    else:
+        chosen = [0] * len(problem.blocks), [search(problem, calls)]
+    if chosen is None:
+        chosen, fits = ([0] * len(problem.blocks), [search(problem, calls)]), False
+    else:
+        fits = True
+    plan = _arena_plan(program, lives, problem, roots, scratch_of, chosen, [pool.name for pool in pools] or [""])
+    if not fits:
+        raise too_large_for_pools(program, plan, pools)
+    if limit is not None and plan.peak_bytes > limit:
+        raise too_large(program, plan, limit)
+    return plan
+
+
+def _problem(program: Program, lives: Mapping[int, tuple[int, int]]) -> tuple[Problem, list[int], list[int]]:
+    """The blocks of a program: those of its tensors (their roots), then those of its scratch (the calls)."""
+    tensors = program.network.tensors
     roots = sorted(lives, key=lambda root: (lives[root], root))
-    sizes = {root: aligned(program.network.tensors[root].bytes) for root in roots}
-    blocks = [Block(sizes[root], *lives[root]) for root in roots]
-    places = {root: number for number, root in enumerate(roots)}
-    calls = [step for step, call in enumerate(program.calls) if call.scratch_bytes]
-    blocks += [Block(aligned(program.calls[step].scratch_bytes), step, step) for step in calls]
-    live = live_bytes(program, lives, leads)
-    bound = max(live, default=0)
-    bound = max(bound, sum(sizes[root] for root in roots if lives[root][0] < 0))
-    bound = max(bound, sum(sizes[root] for root in roots if lives[root][1] >= len(program.calls)))
-    placing: Placing = search(blocks, {(places[a], places[b]): lead for (a, b), lead in leads.items()}, bound)
-    scratch = [0] * len(program.calls)
-    for number, step in enumerate(calls):
-        scratch[step] = placing.offsets[len(roots) + number]
+    scratch_of = [step for step, call in enumerate(program.calls) if call.scratch_bytes]
+    blocks = [Block(aligned(tensors[root].bytes), *lives[root]) for root in roots]
+    blocks += [Block(aligned(program.calls[step].scratch_bytes), step, step) for step in scratch_of]
+    number = {root: index for index, root in enumerate(roots)}
+    leads = {(number[one], number[two]): lead for (one, two), lead in overlaps(program, lives).items()}
+    return Problem(blocks, leads), roots, scratch_of
+
+
+def _arena_plan(
+    program: Program,
+    lives: Mapping[int, tuple[int, int]],
+    problem: Problem,
+    roots: Sequence[int],
+    scratch_of: Sequence[int],
+    chosen: tuple[list[int], list[Placing]],
+    names: Sequence[str],
+) -> ArenaPlan:
+    pool_of, placings = chosen
+    calls = len(program.calls)
+    left = [iter(placing.offsets) for placing in placings]
+    offsets = [next(left[pool]) for pool in pool_of]
+    scratch, scratch_pool = [0] * calls, [0] * calls
+    for number, step in enumerate(scratch_of, len(roots)):
+        scratch[step], scratch_pool[step] = offsets[number], pool_of[number]
+    live = problem.live(calls)
     return ArenaPlan(
-        offsets={root: placing.offsets[places[root]] for root in roots},
+        offsets=dict(zip(roots, offsets, strict=False)),
         scratch=tuple(scratch),
-        pool=dict.fromkeys(roots, 0),
-        scratch_pool=(0,) * len(program.calls),
-        pool_bytes=(placing.peak,),
-        pools=("",),
-        peak_bytes=placing.peak,
-        bound_bytes=bound,
-        live_bytes=live,
-        plain_bytes=max(live_bytes(program, lives, {}), default=bound),
+        pool=dict(zip(roots, pool_of, strict=False)),
+        scratch_pool=tuple(scratch_pool),
+        pool_bytes=tuple(placing.peak for placing in placings),
+        pools=tuple(names[: len(placings)]),
+        peak_bytes=sum(placing.peak for placing in placings),
+        bound_bytes=problem.bound(max(live)),
+        live_bytes=tuple(live[1 : calls + 1]),
+        plain_bytes=max(Problem(problem.blocks, {}).live(calls)),
         lives=lives,
     )
 
 
-def live_bytes(
-    program: Program, lives: Mapping[int, tuple[int, int]], leads: Mapping[tuple[int, int], int]
-) -> tuple[int, ...]:
-    """For each call, the fewest bytes that everything live while it runs, scratch included, can take."""
-    size = {root: aligned(program.network.tensors[root].bytes) for root in lives}
-    born: dict[int, int] = {}
-    held = [aligned(call.scratch_bytes) for call in program.calls]
-    for root, (first, last) in lives.items():
-        for step in range(max(first, 0), min(last + 1, len(held))):
-            held[step] += size[root]
-    shared: dict[int, list[tuple[int, int]]] = {}
-    for (source, made), lead in leads.items():
-        born[made] = lives[made][0]
-        shared.setdefault(made, []).append((min(aligned(lead), size[made]), size[source]))
-    for made, sources in shared.items():
-        apart = size[made] + sum(bytes_ for _, bytes_ in sources)
-        held[born[made]] -= apart - _together(size[made], sources)
-    return tuple(held)
-
-
-def _together(made: int, sources: Sequence[tuple[int, int]]) -> int:
-    """The fewest bytes that an output of `made` bytes and its inputs, of (lead, bytes) each, can take."""
-    if len(sources) > 5:
-        return max(made, sum(bytes_ for _, bytes_ in sources))
-    best = made + sum(bytes_ for _, bytes_ in sources)
-    for ordered in permutations(sources):
-        end = 0
-        for lead, bytes_ in ordered:
-            end = max(end, lead) + bytes_
-        best = min(best, max(made, end))
-    return best
+def _touched(program: Program, roots: Sequence[int], scratch_of: Sequence[int]) -> list[float]:
+    """Bytes read and written in each block: tensors once a call, and one a multiply-accumulate where those read."""
+    tensors = dict.fromkeys(roots, 0.0)
+    scratch = dict.fromkeys(scratch_of, 0.0)
+    for step, call in enumerate(program.calls):
+        for index in (*call.inputs, *call.outputs):
+            if (root := program.root(index)) in tensors:
+                tensors[root] += program.network.tensors[root].bytes
+        if step in scratch:
+            scratch[step] += call.scratch_bytes + call.macs
+        elif call.inputs and (root := program.root(call.inputs[0])) in tensors:
+            tensors[root] += call.macs
+    return [*tensors.values(), *scratch.values()]
 
 
 def verify(program: Program, plan: ArenaPlan) -> None:

@@ -1,18 +1,16 @@
-"""Where blocks of memory lie, when some may overlap others by a lead: greedy placing and a bounded local search.
-
-All bytes here are multiples of `ALIGNMENT`, but for leads, which are rounded up to one.
-"""
+"""Where blocks of memory lie, when some may overlap others by a lead: greedy placing and a bounded local search."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from random import Random
 
 ALIGNMENT = 16
 FAR = 1 << 62
-WORK = 250_000
-"""Blocks placed in one search: the limit of its time (about two seconds), the same on every machine."""
+WORK = 150_000
+"""Blocks placed in one search: the limit of its time, about a second, the same work on every machine."""
 
 
 @dataclass(frozen=True)
@@ -38,64 +36,69 @@ def aligned(size: int) -> int:
 
 @dataclass(frozen=True)
 class Placing:
-    """Offsets of blocks from 0, and the bytes that they take."""
+    """Offsets of blocks from 0, the bytes that they take, and how few they could take at best."""
 
     offsets: tuple[int, ...]
     peak: int
+    bound: int = 0
 
 
 class Problem:
     """Blocks that may not overlap, but for leads.
 
-    `neighbours[b]` lists (other, below, above): with the other at p, b may not begin within (p - below, p + above).
+    Attributes:
+        leads: rounded up, and at most the size of the output: with more the output lies below the whole input.
+        neighbours: for each block (other, below, above): with the other at p it may not begin within
+            (p - below, p + above).
     """
 
     def __init__(self, blocks: Sequence[Block], leads: Leads):
         self.blocks = tuple(blocks)
+        self.leads = {(one, two): min(aligned(lead), blocks[two].size) for (one, two), lead in leads.items()}
         self.neighbours: list[list[tuple[int, int, int]]] = [[] for _ in blocks]
-        ordered = sorted(range(len(blocks)), key=lambda index: blocks[index].first)
         alive: list[int] = []
-        for index in ordered:
-            block = blocks[index]
-            alive = [other for other in alive if blocks[other].last >= block.first]
+        for index in sorted(range(len(blocks)), key=lambda index: blocks[index].first):
+            alive = [other for other in alive if blocks[other].last >= blocks[index].first]
             for other in alive:
-                self._join(other, index, leads)
+                self._join(other, index)
             alive.append(index)
 
-    def _join(self, one: int, two: int, leads: Leads) -> None:
-        for source, made in ((one, two), (two, one)):
-            if (lead := leads.get((source, made))) is not None:
-                lead = min(aligned(lead), self.blocks[made].size)
-                self.neighbours[made].append((source, lead, self.blocks[source].size))
-                self.neighbours[source].append((made, self.blocks[source].size, lead))
-                return
-        self.neighbours[one].append((two, self.blocks[one].size, self.blocks[two].size))
-        self.neighbours[two].append((one, self.blocks[two].size, self.blocks[one].size))
+    def _join(self, one: int, two: int) -> None:
+        if (two, one) in self.leads:
+            one, two = two, one
+        upper = self.blocks[one].size
+        lower = self.leads.get((one, two), self.blocks[two].size)
+        self.neighbours[one].append((two, upper, lower))
+        self.neighbours[two].append((one, lower, upper))
+
+    def part(self, kept: Sequence[int]) -> Problem:
+        """The problem of some of the blocks, in the order given."""
+        new = {old: number for number, old in enumerate(kept)}
+        leads = {(new[a], new[b]): lead for (a, b), lead in self.leads.items() if a in new and b in new}
+        return Problem([self.blocks[index] for index in kept], leads)
 
     def place(self, order: Sequence[int], high: Sequence[bool]) -> Placing:
         """Place blocks in an order, each where it makes the whole grow least.
 
         Args:
-            order: all blocks.
+            order: all blocks, or some: then the offsets of those, by their numbers.
             high: for each block, whether it takes the highest of the places that are equally good, or the lowest.
         """
-        blocks, neighbours = self.blocks, self.neighbours
-        offsets: list[int | None] = [None] * len(blocks)
+        offsets: list[int | None] = [None] * len(self.blocks)
         bottom, top = 0, 0
         for index in order:
-            size = blocks[index].size
+            size = self.blocks[index].size
             taken = []
-            for other, below, above in neighbours[index]:
-                at = offsets[other]
-                if at is not None:
+            for other, below, above in self.neighbours[index]:
+                if (at := offsets[other]) is not None:
                     taken.append((at - below, at + above))
             taken.sort()
-            ideal = (bottom, top - size) if bottom <= top - size else (top - size, bottom)
+            least, most = (bottom, top - size) if bottom <= top - size else (top - size, bottom)
             best, cost, start, upward = 0, -1, -FAR, high[index]
             for low, end in (*taken, (FAR, FAR)):
                 if low >= start:  # free: [start, low]
-                    first, last = max(start, ideal[0]), min(low, ideal[1])
-                    at = (last if upward else first) if first <= last else (low if low < ideal[0] else start)
+                    first, last = max(start, least), min(low, most)
+                    at = (last if upward else first) if first <= last else (low if low < least else start)
                     grows = max(0, bottom - at) + max(0, at + size - top)
                     if cost < 0 or grows < cost or (upward and grows == cost):
                         best, cost = at, grows
@@ -104,52 +107,102 @@ class Problem:
             bottom, top = min(bottom, best), max(top, best + size)
         return Placing(tuple(at - bottom for at in offsets if at is not None), top - bottom)
 
+    def live(self, calls: int) -> list[int]:
+        """[calls + 2], the fewest bytes that what is live before, at each call, and after can take."""
+        held = [0] * (calls + 3)
+        for block in self.blocks:
+            held[block.first + 1] += block.size
+            held[block.last + 2] -= block.size
+        for step in range(1, len(held)):
+            held[step] += held[step - 1]
+        shared: dict[int, list[int]] = {}
+        for source, made in self.leads:
+            shared.setdefault(made, []).append(source)
+        for made, sources in shared.items():
+            apart = self.blocks[made].size + sum(self.blocks[source].size for source in sources)
+            held[self.blocks[made].first + 1] -= apart - self._together(made, sources)
+        return held[:-1]
 
-def search(blocks: Sequence[Block], leads: Leads, bound: int) -> Placing:
-    """Offsets of few bytes in all. The same for the same arguments, on every machine.
+    def _together(self, made: int, sources: Sequence[int]) -> int:
+        """The fewest bytes that an output and the inputs that it may overlap can take."""
+        size, sizes = self.blocks[made].size, [self.blocks[source].size for source in sources]
+        best = size + sum(sizes)
+        if len(sources) > 5:  # too many orders: a bound that may be too low
+            return max(size, sum(sizes))
+        for ordered in permutations(sources):
+            end = 0
+            for source in ordered:
+                end = max(end, self.leads[source, made]) + self.blocks[source].size
+            best = min(best, max(size, end))
+        return best
 
-    Orders by size, by time and from the peak outwards; then, where `bound` is not reached, changes of the best one
-    that keep or better it, until `WORK` is done.
+    def bound(self, least: int) -> int:
+        """Bytes that no placing can do without, `least` being such a bound already.
+
+        In an arena smaller than an input and its output together the output must begin a lead below the input, and
+        so on along a chain of them.
+        """
+        order = sorted(self.leads, key=lambda pair: self.blocks[pair[1]].first)
+        while True:
+            depth: dict[int, int] = {}  # how far below the top of a chain each block must begin
+            longest, unforced = 0, FAR
+            for source, made in order:
+                both = self.blocks[source].size + self.blocks[made].size
+                if both <= least:
+                    continue
+                unforced = min(unforced, both)
+                start = depth.get(source, self.blocks[source].size) + self.leads[source, made]
+                depth[made] = max(depth.get(made, self.blocks[made].size), start)
+                longest = max(longest, depth[made])
+            if longest <= least:
+                return least
+            least = min(longest, unforced)
+
+
+def search(problem: Problem, calls: int, *, work: int = WORK) -> Placing:
+    """Offsets that take few bytes in all. The same for the same arguments, on every machine.
+
+    Orders by size, by time and from the peak outwards; then, where the bound is not reached, changes of the best one
+    that keep or better it, until `work` blocks have been placed.
     """
-    problem = Problem(blocks, leads)
+    bound = problem.bound(max(problem.live(calls), default=0))
     best, state = Placing((), 0), None
-    for order in _orders(blocks):
+    for order in _orders(problem.blocks):
         for high in (False, True):
-            placing = problem.place(order, [high] * len(blocks))
+            placing = problem.place(order, [high] * len(order))
             if state is None or placing.peak < best.peak:
-                best, state = placing, (order, [high] * len(blocks))
-            if best.peak <= bound:
-                return best
-    return best if state is None else _improve(problem, best, *state, bound)
+                best, state = placing, (order, [high] * len(order))
+    if state is not None and best.peak > bound:
+        best = _improve(problem, best, *state, bound=bound, tries=work // len(problem.blocks))
+    return Placing(best.offsets, best.peak, bound)
 
 
 def _orders(blocks: Sequence[Block]) -> Iterator[list[int]]:
     """Orders of placing, the best guess first."""
-    every = range(len(blocks))
     if not blocks:
         return
+    every = range(len(blocks))
     live = [0] * (max(block.last for block in blocks) + 2)
     for block in blocks:
         for step in range(block.first, block.last + 1):
-            live[step] += block.size  # before the first call, -1, is the last entry
-    fullest = live.index(max(live))
+            live[step + 1] += block.size
+    fullest = live.index(max(live)) - 1
+
+    def distance(block: Block) -> int:
+        return max(0, block.first - fullest, fullest - block.last)
+
     yield sorted(every, key=lambda i: (-blocks[i].size, blocks[i].first))
-    yield sorted(every, key=lambda i: (_distance(blocks[i], fullest), -blocks[i].size))
-    yield sorted(every, key=lambda i: (blocks[i].first - blocks[i].last) * blocks[i].size)
+    yield sorted(every, key=lambda i: (distance(blocks[i]), -blocks[i].size))
+    yield sorted(every, key=lambda i: (blocks[i].first - blocks[i].last - 1) * blocks[i].size)
     yield sorted(every, key=lambda i: (blocks[i].first, -blocks[i].size))
     yield sorted(every, key=lambda i: (-blocks[i].last, -blocks[i].size))
     yield sorted(every, key=lambda i: (blocks[i].first - blocks[i].last, -blocks[i].size))
 
 
-def _distance(block: Block, step: int) -> int:
-    return max(0, block.first - step, step - block.last)
-
-
-def _improve(problem: Problem, best: Placing, order: list[int], high: list[bool], bound: int) -> Placing:
-    """Local search: place a block of the lowest or highest addresses, or one of its neighbours, earlier or later."""
-    random, count = Random(0), len(order)
-    current = best
-    for _ in range(WORK // count):
+def _improve(problem: Problem, best: Placing, order: list[int], high: list[bool], *, bound: int, tries: int) -> Placing:
+    """Local search: a block at the lowest or highest addresses, or a neighbour of it, is placed earlier or later."""
+    random, count, current = Random(0), len(order), best
+    for _ in range(tries):
         changed, sides = list(order), list(high)
         edge = [
             index
