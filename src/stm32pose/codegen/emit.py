@@ -52,7 +52,7 @@ def _config(program: Program, plan: ArenaPlan, sections: Mapping[int, str]) -> s
     lines = [
         _banner(program, "Settings"),
         "#ifndef NETWORK_CONFIG_H\n#define NETWORK_CONFIG_H\n",
-        "/* 1: sums are scaled in float and rounded to even, as ONNX Runtime does; 0: in fixed point, as LiteRT does. */",
+        "/* 1: sums are scaled in float, halves to even, as ONNX Runtime does; 0: in fixed point, as LiteRT does. */",
         f"#define NETWORK_ROUNDING_FLOAT {int(program.network.rounding == 'onnx')}\n",
         '/* Attributes of the tables in flash, such as __attribute__((section(".network"))). */',
         "#ifndef NETWORK_TABLE\n#define NETWORK_TABLE\n#endif\n",

@@ -66,6 +66,13 @@ static inline int32_t scale_by(int32_t value, int32_t multiplier, int32_t shift)
   return shift_right_rounded(multiply_high(shift_left(value, left), multiplier), right);
 }
 
+/* value * multiplier / 2^31 * 2^shift, rounded once, halves up: what LiteRT's fully connected layer does instead. */
+static inline int32_t scale_once(int32_t value, int32_t multiplier, int32_t shift)
+{
+  const int32_t total = 31 - shift;
+  return (int32_t)(((int64_t)value * multiplier + ((int64_t)1 << (total - 1))) >> total);
+}
+
 /* Nearest whole number, halves to even, of |value| < 2^22; further out the nearest of those ends. */
 static inline int32_t round_even(float value)
 {
@@ -76,7 +83,8 @@ static inline int32_t round_even(float value)
   return bits - 0x4B400000;
 }
 
-/* From the sum of a weighted kernel to steps of its output, before the zero point is added. */
+/* From the sum of a weighted kernel to steps of its output, before the zero point is added: requantize for convolutions,
+ * requantize_once for fully connected layers. */
 #if NETWORK_ROUNDING_FLOAT
 typedef float multiplier_t;
 
@@ -85,12 +93,22 @@ static inline int32_t requantize(int32_t sum, float multiplier, int32_t shift)
   (void)shift;
   return round_even((float)sum * multiplier);
 }
+
+static inline int32_t requantize_once(int32_t sum, float multiplier, int32_t shift)
+{
+  return requantize(sum, multiplier, shift);
+}
 #else
 typedef int32_t multiplier_t;
 
 static inline int32_t requantize(int32_t sum, int32_t multiplier, int32_t shift)
 {
   return scale_by(sum, multiplier, shift);
+}
+
+static inline int32_t requantize_once(int32_t sum, int32_t multiplier, int32_t shift)
+{
+  return scale_once(sum, multiplier, shift);
 }
 #endif
 

@@ -13,7 +13,7 @@ void fully_connected(const int8_t *input, int8_t *output, const fully_connected_
       }
       weights += p->inputs;
       output[channel] =
-          (int8_t)clamp(requantize(sum, p->multiplier[channel], p->shift[channel]) + p->output_zero,
+          (int8_t)clamp(requantize_once(sum, p->multiplier[channel], p->shift[channel]) + p->output_zero,
                         p->activation_min, p->activation_max);
     }
     input += p->inputs;

@@ -38,6 +38,12 @@ def scale_by(values: np.ndarray, multiplier: int | np.ndarray, shift: int | np.n
     return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0))
 
 
+def scale_once(values: np.ndarray, multiplier: int | np.ndarray, shift: int | np.ndarray) -> np.ndarray:
+    """int64 -> int64: the C function of this name."""
+    total = 31 - np.asarray(shift, np.int64)
+    return (np.asarray(values, np.int64) * np.asarray(multiplier, np.int64) + (np.int64(1) << (total - 1))) >> total
+
+
 def activation_range(activation: str, output: Tensor, network: Network, operator: Operator) -> tuple[int, int]:
     """(lowest, highest) stored value that a fused activation lets through. NotExportable: another activation."""
     limits = np.iinfo(output.dtype)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stm32pose.codegen.lower.rounding import activation_range, quantize_multiplier, scale_by
+from stm32pose.codegen.lower.rounding import activation_range, quantize_multiplier, scale_by, scale_once
 from stm32pose.codegen.network import Network, Operator, Tensor, refuse
 from stm32pose.codegen.program import Array, Field
 
@@ -22,6 +22,7 @@ class Weighted:
         multiplier, shift: [C]; of an ONNX network multiplier is float32 and shift 0.
         low, high: stored values that the fused activation lets through.
         sum_low, sum_high: [C] int64, the least and the greatest sum that can come, bias included.
+        once: whether LiteRT rounds the scaled sum once (fully connected layers) or twice (convolutions).
     """
 
     input: Tensor
@@ -35,6 +36,7 @@ class Weighted:
     high: int
     sum_low: np.ndarray
     sum_high: np.ndarray
+    once: bool = False
 
     @property
     def channels(self) -> int:
@@ -90,7 +92,18 @@ def weighted(op: Operator, network: Network, *, channel_axis: int) -> Weighted:
     sum_high = bias + np.maximum(spread * most, spread * least).sum(axes)
     sum_low = bias + np.minimum(spread * most, spread * least).sum(axes)
     made = Weighted(
-        given, output, weights, channel_axis % weights.ndim, bias, multiplier, shift, low, high, sum_low, sum_high
+        input=given,
+        output=output,
+        weights=weights,
+        channel_axis=channel_axis % weights.ndim,
+        bias=bias,
+        multiplier=multiplier,
+        shift=shift,
+        low=low,
+        high=high,
+        sum_low=sum_low,
+        sum_high=sum_high,
+        once=op.kind == "FULLY_CONNECTED",
     )
     return _without_dead(made)
 
@@ -114,7 +127,7 @@ def _multipliers(
         return factors.astype(np.float32), np.zeros(count, np.int8)
     if op.kind == "FULLY_CONNECTED" and len(filters.scales) == 1:
         # LiteRT multiplies these two in float32 and all others in float64.
-        product = float(np.float32(given.scale) * np.float32(filters.scale))
+        product = float(np.float32(given.scale) * filters.scales[0])
         pairs = [quantize_multiplier(product / output.scale)] * count
     else:
         pairs = [quantize_multiplier(given.scale * float(scale) / output.scale) for scale in scales]
@@ -145,10 +158,7 @@ def _without_dead(layer: Weighted) -> Weighted:
             bias[channel] = found
     dead = wild & (bias != layer.bias)
     sum_low, sum_high = (np.where(dead, bias, bound) for bound in (layer.sum_low, layer.sum_high))
-    return Weighted(
-        layer.input, layer.output, weights, layer.channel_axis, bias.astype(np.int32), layer.multiplier, layer.shift,
-        layer.low, layer.high, sum_low, sum_high,
-    )  # fmt: skip
+    return replace(layer, weights=weights, bias=bias.astype(np.int32), sum_low=sum_low, sum_high=sum_high)
 
 
 def _stored(layer: Weighted, channel: int, total: int) -> int | None:
@@ -156,7 +166,8 @@ def _stored(layer: Weighted, channel: int, total: int) -> int | None:
     shift = int(layer.shift[channel])
     if not -(2**31) <= total << max(shift, 0) < 2**31:
         return None
-    value = int(scale_by(np.int64(total), int(layer.multiplier[channel]), shift)) + layer.output.zero_point
+    scale = scale_once if layer.once else scale_by
+    value = int(scale(np.int64(total), int(layer.multiplier[channel]), shift)) + layer.output.zero_point
     return min(max(value, layer.low), layer.high)
 
 
