@@ -1,0 +1,59 @@
+"""`python -m stm32pose.benchmark.emulate MODEL --target cortex-m7`: a run by hand, for those who write kernels."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from stm32pose.benchmark.emulate.model import emulate_model
+from stm32pose.benchmark.emulate.toolchains import all_tools, find_tools
+from stm32pose.codegen.targets import target_of
+from stm32pose.commands.tables import show_table
+from stm32pose.errors import UserError
+from stm32pose.reporting.console import say
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one model; exit status 0 where every output byte is right, 1 where not, 2 where it could not run."""
+    parser = argparse.ArgumentParser(prog="python -m stm32pose.benchmark.emulate", description=__doc__)
+    parser.add_argument("model", type=Path, help="an int8 .tflite or .onnx file")
+    parser.add_argument("--target", default="cortex-m7", help="cortex-m4, cortex-m7, cortex-m33 or cortex-m55")
+    parser.add_argument("--folder", type=Path, help="keep code, program and logs here; absent: a temporary folder")
+    parser.add_argument("--inferences", type=int, default=2, help="on as many random inputs")
+    parser.add_argument("--tools", choices=("qemu", "unicorn"), help="absent: those found")
+    given = parser.parse_args(words)
+    target = target_of(given.target)
+    tools = find_tools(target) if given.tools is None else all_tools(target)[given.tools]
+    with tempfile.TemporaryDirectory(prefix="stm32pose-emulate-") as temporary:
+        done = emulate_model(
+            given.model, target, given.folder or Path(temporary), inferences=given.inferences, tools=tools
+        )
+    run, calls = done.emulation, done.built.program.calls
+    rows = [
+        (str(number), layer.name, f"{call.macs:,}", f"{layer.instructions:,}", _ratio(layer.instructions, call.macs))
+        for number, (layer, call) in enumerate(zip(run.layers, calls, strict=True))
+    ]
+    macs = sum(call.macs for call in calls)
+    rows.append(("", "all", f"{macs:,}", f"{run.instructions:,}", _ratio(run.instructions, macs)))
+    show_table(("", "layer", "MACs", "instructions", "a MAC"), rows)
+    say(f"{run.chip} ({run.machine}), {run.compiler}, {run.emulator}")
+    say(
+        f"arena {run.arena_bytes:,} B, weights {run.weights_bytes:,} B, code {run.code_bytes:,} B, "
+        f"stack {run.stack_bytes:,} B"
+    )
+    verdict = "EXACT" if run.exact else f"WRONG in {run.mismatches:,}"
+    say(f"{verdict} of {run.compared:,} output elements")
+    return 0 if run.exact else 1
+
+
+def _ratio(instructions: int, macs: int) -> str:
+    return f"{instructions / macs:.2f}" if macs else "-"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"error: {error}")
