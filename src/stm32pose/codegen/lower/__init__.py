@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from stm32pose.codegen.lower.arg import lower_arg
 from stm32pose.codegen.lower.conv import lower_conv, lower_depthwise, lower_transpose_conv
 from stm32pose.codegen.lower.fully_connected import lower_fully_connected
+from stm32pose.codegen.lower.gather import lower_gather, lower_gather_nd
+from stm32pose.codegen.lower.movement import (
+    lower_blocks,
+    lower_copy,
+    lower_join,
+    lower_slice,
+    lower_split,
+    lower_tile,
+    lower_transpose,
+)
+from stm32pose.codegen.lower.pad import lower_mirror_pad, lower_pad
 from stm32pose.codegen.network import Network, Operator, refuse
 from stm32pose.codegen.program import Call, Program
 from stm32pose.codegen.rewrite import rewrite
@@ -19,6 +31,28 @@ LOWERINGS: dict[str, Lowering] = {
     "DEPTHWISE_CONV_2D": lower_depthwise,
     "TRANSPOSE_CONV": lower_transpose_conv,
     "FULLY_CONNECTED": lower_fully_connected,
+    "RESHAPE": lower_copy,
+    "SQUEEZE": lower_copy,
+    "EXPAND_DIMS": lower_copy,
+    "TRANSPOSE": lower_transpose,
+    "STRIDED_SLICE": lower_slice,
+    "SLICE": lower_slice,
+    "SPLIT": lower_split,
+    "SPLIT_V": lower_split,
+    "UNPACK": lower_split,
+    "CONCATENATION": lower_join,
+    "PACK": lower_join,
+    "TILE": lower_tile,
+    "BROADCAST_TO": lower_tile,
+    "SPACE_TO_DEPTH": lower_blocks,
+    "DEPTH_TO_SPACE": lower_blocks,
+    "PAD": lower_pad,
+    "PADV2": lower_pad,
+    "MIRROR_PAD": lower_mirror_pad,
+    "GATHER": lower_gather,
+    "GATHER_ND": lower_gather_nd,
+    "ARG_MAX": lower_arg,
+    "ARG_MIN": lower_arg,
 }
 """Kind of operator -> what makes its calls."""
 
