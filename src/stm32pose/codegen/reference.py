@@ -63,3 +63,41 @@ def open_reference(model: Path | bytes) -> Any:
     except (RuntimeError, ValueError) as error:
         raise UserError(f"LiteRT cannot load it: {first_line(error)}") from error
     return interpreter
+
+
+def expected_outputs(network: Network, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Outputs, channels last, of the runtime whose arithmetic the network's C code reproduces.
+
+    Args:
+        network: read from its file; the file itself is run.
+        inputs: channels last.
+
+    Raises:
+        UserError: the runtime cannot load or run the file.
+    """
+    if network.rounding == "tflite":
+        return run_reference(network.path, inputs)
+    return _run_onnx(network, inputs)
+
+
+def _run_onnx(network: Network, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(str(network.path), options, providers=["CPUExecutionProvider"])
+        names = [item.name for item in session.get_inputs()]
+        given = [values.transpose(0, 3, 1, 2) if _turned(network, values) else values for values in inputs]
+        made = session.run(None, dict(zip(names, map(np.ascontiguousarray, given), strict=True)))
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's own errors derive from nothing narrower
+        raise UserError(f"{network.path}: ONNX Runtime cannot run it: {first_line(error)}") from error
+    turned = [np.asarray(values) for values in made]
+    return [
+        values.transpose(0, 2, 3, 1) if network.channels_first and values.ndim == 4 else values for values in turned
+    ]
+
+
+def _turned(network: Network, values: np.ndarray) -> bool:
+    return network.channels_first and values.ndim == 4
