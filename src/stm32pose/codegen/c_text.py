@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from stm32pose.errors import UserError
+
 C_TYPES = {
     "int8": "int8_t",
     "uint8": "uint8_t",
@@ -25,10 +27,12 @@ def plain(text: str, longest: int = 80) -> str:
 
 
 def number(value: int | float | np.generic) -> str:
-    """A number as C reads it back exactly; floats as float32."""
+    """A number as C reads it back exactly; floats as float32. UserError: not a finite one."""
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         whole = int(value)
         return "(-2147483647 - 1)" if whole == -(2**31) else str(whole)
+    if not np.isfinite(np.float32(value)):
+        raise UserError(f"a parameter of the network is {value}, which C cannot write down; is the file damaged?")
     text = f"{np.float32(value):.9g}"
     return f"{text}f" if any(mark in text for mark in ".en") else f"{text}.0f"
 

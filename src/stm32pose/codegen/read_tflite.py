@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stm32pose.codegen.check import (
+    MOST_NAME,
+    MOST_OPERANDS,
+    MOST_OPERATORS,
+    MOST_TENSORS,
+    check_network,
+    check_order,
+    check_shape,
+)
 from stm32pose.codegen.network import Network, NotExportable, Operator, Tensor
 from stm32pose.codegen.operands import settle
 from stm32pose.codegen.tflite_options import read_options
 from stm32pose.errors import UserError
 from stm32pose.inference.tflite_file import DAMAGE, DTYPES, _kind, _names
-
-MOST_ELEMENTS = 1 << 28
-"""A tensor of more elements is damage: no microcontroller holds a thousandth of it."""
 
 
 def read_tflite_network(path: Path) -> Network:
@@ -40,8 +47,10 @@ def parse_tflite(content: bytes, path: Path) -> Network:
     try:
         model = schema.Model.GetRootAs(content, 0)
         subgraph: Any = model.Subgraphs(0)
+        _check_counts(model, subgraph, path)
+        buffers: dict[int, bytes] = {}
         kinds = [_kind(model.OperatorCodes(index)) for index in range(model.OperatorCodesLength())]
-        tensors = [_tensor(model, subgraph.Tensors(i), content, path) for i in range(subgraph.TensorsLength())]
+        tensors = [_tensor(model, subgraph.Tensors(i), buffers, path) for i in range(subgraph.TensorsLength())]
         operators = [_operator(subgraph.Operators(i), kinds, tensors, path) for i in range(subgraph.OperatorsLength())]
         inputs = tuple(int(subgraph.Inputs(i)) for i in range(subgraph.InputsLength()))
         outputs = tuple(int(subgraph.Outputs(i)) for i in range(subgraph.OutputsLength()))
@@ -51,21 +60,38 @@ def parse_tflite(content: bytes, path: Path) -> Network:
         raise UserError(f"{path}: damaged TFLite file (an input or output is no tensor of it)")
     if not any(tensor.quantized and tensor.dtype in ("int8", "uint8") for tensor in tensors):
         raise NotExportable(f"{path}: not an int8 network: no tensor of it has a scale; quantize it first")
-    return settle(Network(path, "tflite", tuple(tensors), tuple(operators), inputs, outputs))
+    network = Network(path, "tflite", tuple(tensors), tuple(operators), inputs, outputs)
+    check_order(network)
+    network = settle(network)
+    check_network(network)
+    return network
 
 
-def _tensor(model: Any, tensor: Any, content: bytes, path: Path) -> Tensor:
-    name = (tensor.Name() or b"").decode(errors="replace")
-    shape = tuple(int(tensor.Shape(i)) for i in range(tensor.ShapeLength()))
+def _check_counts(model: Any, subgraph: Any, path: Path) -> None:
+    """UserError for more of anything than a network has: reading it would take for ever."""
+    counts = (
+        ("tensors", subgraph.TensorsLength(), MOST_TENSORS),
+        ("operators", subgraph.OperatorsLength(), MOST_OPERATORS),
+        ("kinds of operators", model.OperatorCodesLength(), MOST_OPERATORS),
+        ("inputs", subgraph.InputsLength(), MOST_OPERANDS),
+        ("outputs", subgraph.OutputsLength(), MOST_OPERANDS),
+    )
+    for what, count, most in counts:
+        if not 0 <= count <= most:
+            raise UserError(f"{path}: damaged TFLite file ({count} {what}; at most {most} are read)")
+
+
+def _tensor(model: Any, tensor: Any, buffers: dict[int, bytes], path: Path) -> Tensor:
+    """A tensor; `buffers` keeps what several tensors share."""
+    name = _name(tensor.Name() or b"")
+    rank = tensor.ShapeLength()
+    check_shape((1,) * rank if rank > MOST_OPERANDS else (), name, path)
+    shape = tuple(int(tensor.Shape(i)) for i in range(rank))
+    if min(shape, default=0) < 0:
+        raise NotExportable(f"{path}: tensor '{name}' has the open shape {list(shape)}; fix the input's shape")
+    check_shape(shape, name, path)
     number = tensor.Type()
     dtype = DTYPES.get(_names("TensorType").get(number, ""), "")
-    elements = 1
-    for size in shape:
-        if size < 0:
-            raise NotExportable(f"{path}: tensor '{name}' has the open shape {list(shape)}; fix the input's shape")
-        elements *= size
-    if elements > MOST_ELEMENTS:
-        raise UserError(f"{path}: damaged TFLite file (tensor '{name}' would have {elements} elements)")
     scales, zero_points, axis = _quantization(tensor.Quantization(), name, shape, path)
     data = None
     buffer = tensor.Buffer()
@@ -73,22 +99,29 @@ def _tensor(model: Any, tensor: Any, content: bytes, path: Path) -> Tensor:
         raise UserError(f"{path}: damaged TFLite file (tensor '{name}' has no buffer)")
     length = model.Buffers(buffer).DataLength()
     if length and dtype:
-        raw = model.Buffers(buffer).DataAsNumpy()
-        wanted = elements * np.dtype(dtype).itemsize
+        wanted = prod(shape) * np.dtype(dtype).itemsize
         if length != wanted:
             raise UserError(
                 f"{path}: damaged TFLite file (tensor '{name}' of shape {list(shape)} and type {dtype} has {length} "
                 f"bytes, not {wanted})"
             )
-        data = np.frombuffer(raw.tobytes(), dtype).reshape(shape)
+        if buffer not in buffers:
+            buffers[buffer] = model.Buffers(buffer).DataAsNumpy().tobytes()
+        data = np.frombuffer(buffers[buffer], dtype).reshape(shape)
     return Tensor(name, shape, dtype or f"type {number}", scales, zero_points, axis, data)
+
+
+def _name(content: bytes) -> str:
+    """A name on one line, whatever is in the file."""
+    text = content[:MOST_NAME].decode(errors="replace")
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _quantization(table: Any, name: str, shape: tuple[int, ...], path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """(scales, zero points, axis) of a tensor; empty arrays where it has none."""
-    count = table.ScaleLength() if table is not None else 0
-    if not count:
+    if table is None or not table.ScaleLength():
         return np.zeros(0, np.float32), np.zeros(0, np.int32), 0
+    count = table.ScaleLength()
     scales = np.array(table.ScaleAsNumpy(), np.float32)
     zeros = np.array(table.ZeroPointAsNumpy(), np.int64) if table.ZeroPointLength() else np.zeros(count, np.int64)
     axis = int(table.QuantizedDimension())
@@ -102,6 +135,8 @@ def _quantization(table: Any, name: str, shape: tuple[int, ...], path: Path) -> 
 
 
 def _operator(operator: Any, kinds: list[str], tensors: list[Tensor], path: Path) -> Operator:
+    if max(operator.InputsLength(), operator.OutputsLength()) > MOST_OPERANDS:
+        raise UserError(f"{path}: damaged TFLite file (an operator of more than {MOST_OPERANDS} operands)")
     inputs = tuple(int(operator.Inputs(i)) for i in range(operator.InputsLength()))
     outputs = tuple(int(operator.Outputs(i)) for i in range(operator.OutputsLength()))
     kind = kinds[operator.OpcodeIndex()]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,11 @@ import numpy as np
 
 from stm32pose.codegen.network import Network, Tensor
 from stm32pose.errors import UserError, first_line
+from stm32pose.processes import run_program
+
+LONGEST_S = 300.0
+"""Of one inference in a process of its own."""
+SOURCES = Path(__file__).resolve().parents[2]
 
 
 def random_inputs(network: Network, seed: int = 0) -> list[np.ndarray]:
@@ -65,39 +74,61 @@ def open_reference(model: Path | bytes) -> Any:
     return interpreter
 
 
-def expected_outputs(network: Network, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+def expected_outputs(network: Network, inputs: Sequence[np.ndarray], *, seconds: float = LONGEST_S) -> list[np.ndarray]:
     """Outputs, channels last, of the runtime whose arithmetic the network's C code reproduces.
+
+    The runtime runs in a process of its own: on a damaged file LiteRT may end the process that it runs in.
 
     Args:
         network: read from its file; the file itself is run.
         inputs: channels last.
+        seconds: the longest that it may take.
 
     Raises:
-        UserError: the runtime cannot load or run the file.
+        UserError: the runtime cannot load or run the file, crashed on it, or took too long.
     """
-    if network.rounding == "tflite":
-        return run_reference(network.path, inputs)
-    return _run_onnx(network, inputs)
+    name = "LiteRT" if network.rounding == "tflite" else "ONNX Runtime"
+    request = {
+        "path": str(network.path.absolute()),
+        "rounding": network.rounding,
+        "channels_first": network.channels_first,
+    }
+    with tempfile.TemporaryDirectory(prefix="stm32pose-reference-") as temporary:
+        folder = Path(temporary)
+        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        np.savez(folder / "inputs.npz", *inputs)
+        try:
+            done = run_program(
+                [sys.executable, "-P", "-m", "stm32pose.codegen.reference_child", folder],
+                env={
+                    "PYTHONPATH": os.pathsep.join([str(SOURCES), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+                },
+                timeout_s=seconds,
+            )
+        except UserError as error:
+            raise UserError(f"{network.path}: {name} cannot run it: {first_line(error)}") from error
+        problem = folder / "error.txt"
+        if done.returncode == 1 and problem.is_file():
+            raise UserError(f"{network.path}: {problem.read_text(encoding='utf-8')}")
+        if done.returncode or not (folder / "outputs.npz").is_file():
+            raise UserError(f"{network.path}: {name} crashed on it (status {done.returncode}); is the file damaged?")
+        with np.load(folder / "outputs.npz") as stored:
+            return [stored[f"arr_{place}"] for place in range(len(stored.files))]
 
 
-def _run_onnx(network: Network, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+def run_onnx(path: Path, inputs: Sequence[np.ndarray], *, channels_first: bool) -> list[np.ndarray]:
+    """Outputs of ONNX Runtime, inputs and outputs channels last. UserError: it cannot load or run the file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(str(network.path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         names = [item.name for item in session.get_inputs()]
-        given = [values.transpose(0, 3, 1, 2) if _turned(network, values) else values for values in inputs]
+        given = [values.transpose(0, 3, 1, 2) if channels_first and values.ndim == 4 else values for values in inputs]
         made = session.run(None, dict(zip(names, map(np.ascontiguousarray, given), strict=True)))
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime's own errors derive from nothing narrower
-        raise UserError(f"{network.path}: ONNX Runtime cannot run it: {first_line(error)}") from error
+    except Exception as error:  # ONNX Runtime's own errors derive from nothing narrower
+        raise UserError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
     turned = [np.asarray(values) for values in made]
-    return [
-        values.transpose(0, 2, 3, 1) if network.channels_first and values.ndim == 4 else values for values in turned
-    ]
-
-
-def _turned(network: Network, values: np.ndarray) -> bool:
-    return network.channels_first and values.ndim == 4
+    return [values.transpose(0, 2, 3, 1) if channels_first and values.ndim == 4 else values for values in turned]
