@@ -1,0 +1,42 @@
+/* Convolutions and fully connected layers with the DSP instructions of Cortex-M. Written by stm32pose. */
+#ifndef KERNELS_CONV_DSP_H
+#define KERNELS_CONV_DSP_H
+
+#include "kernels_dsp.h"
+
+typedef struct {
+  int32_t input_height;
+  int32_t input_width;
+  int32_t input_channels;
+  int32_t output_height;
+  int32_t output_width;
+  int32_t output_channels;
+  int32_t kernel_height;
+  int32_t kernel_width;
+  int32_t stride_height;
+  int32_t stride_width;
+  int32_t dilation_height;
+  int32_t dilation_width;
+  int32_t pad_top;
+  int32_t pad_left;
+  int32_t depth; /* factors of one sum, kernel_height * kernel_width * input_channels, rounded up to fours */
+  int32_t input_zero;
+  int32_t output_zero;
+  int32_t activation_min; /* these two in DSP_SCALE_C and DSP_SCALE_ONCE alone: the others clamp to -128..127 */
+  int32_t activation_max;
+  int32_t scaling; /* DSP_SCALE_... */
+  /* For each two channels c, d (the last may be alone, the other is then zeros): bias of c and of d, with the input's zero
+     point folded in; depth / 2 words of weights, c[k] d[k] c[k + 2] d[k + 2] and c[k + 1] d[k + 1] c[k + 3] d[k + 3] for
+     every fourth k; multiplier and divider of c and of d (see dsp_scale; multiplier and shift where requantize() does it:
+     always for a channel alone). */
+  const uint32_t *packed;
+} conv_dsp_params;
+
+/* As `conv` without groups. Scratch: depth * 8 bytes, and as many again by 4 if input_channels is no multiple of 4. */
+void conv_dsp(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
+
+/* Kernel 1 x 1, stride 1: output_height * output_width vectors of input_channels numbers. Scratch: depth * 8 bytes, and
+   depth * 4 more if input_channels is no multiple of 4. */
+void conv_1x1_dsp(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
+
+#endif /* KERNELS_CONV_DSP_H */

@@ -1,0 +1,121 @@
+"""CONV_2D and FULLY_CONNECTED with the DSP instructions of Cortex-M4, M7 and M33 (c/kernels_conv_dsp.c)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stm32pose.codegen.lower.dsp_pack import ONCE, pad_to, scale_words, scaling_of, sums_of, words_of
+from stm32pose.codegen.lower.weighted import Weighted
+from stm32pose.codegen.network import Operator
+from stm32pose.codegen.overlap import lead, window_needs, window_starts
+from stm32pose.codegen.program import Array, Call, Field
+
+PIXELS = 4
+"""Pixels that are made at once; those left over at the end are made alone."""
+
+
+def conv_dsp_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
+    """CONV_2D without groups; None: another kernel must take it."""
+    _, height, width, channels = layer.input.shape
+    _, rows, columns, made = layer.output.shape
+    if layer.weights.shape[3] != channels:
+        return None
+    kernel, stride, dilation, pads = (op.options[name] for name in ("kernel", "stride", "dilation", "pads"))
+    single = kernel == (1, 1) and stride == (1, 1) and not any(pads) and (height, width) == (rows, columns)
+    if single:
+        needed = np.arange(rows * columns) * channels
+    else:
+        needed = window_needs(
+            window_starts(rows, stride=stride[0], pad=pads[0], limit=height),
+            window_starts(columns, stride=stride[1], pad=pads[1], limit=width),
+            row_bytes=width * channels,
+            pixel_bytes=channels,
+        )
+    fields: dict[str, Field] = {
+        "input_height": height,
+        "input_width": width,
+        "input_channels": channels,
+        "output_height": rows,
+        "output_width": columns,
+        "output_channels": made,
+        "kernel_height": kernel[0],
+        "kernel_width": kernel[1],
+        "stride_height": stride[0],
+        "stride_width": stride[1],
+        "dilation_height": dilation[0],
+        "dilation_width": dilation[1],
+        "pad_top": pads[0],
+        "pad_left": pads[1],
+    }
+    return _call(op, layer, fields, needed, "conv_1x1_dsp" if single else "conv_dsp", macs)
+
+
+def fully_connected_dsp_call(op: Operator, layer: Weighted, rows: int) -> Call:
+    """FULLY_CONNECTED as a convolution of `rows` pixels."""
+    count = int(layer.weights.shape[1])
+    fields: dict[str, Field] = {
+        "input_height": 1,
+        "input_width": rows,
+        "input_channels": count,
+        "output_height": 1,
+        "output_width": rows,
+        "output_channels": layer.channels,
+        **{f"{name}_{axis}": 1 for name in ("kernel", "stride", "dilation") for axis in ("height", "width")},
+        "pad_top": 0,
+        "pad_left": 0,
+    }
+    return _call(op, layer, fields, np.arange(rows) * count, "conv_1x1_dsp", rows * int(layer.weights.size))
+
+
+def _call(
+    op: Operator, layer: Weighted, fields: dict[str, Field], needed: np.ndarray, function: str, macs: int
+) -> Call:
+    """`needed`: [pixels], the lowest byte of the input that is read for a pixel or any later one."""
+    weights = int(layer.weights.size) // layer.channels
+    depth, channels, pixels = weights + -weights % 4, int(np.prod(layer.input.shape[-1:])), len(needed)
+    gathered = int(fields["input_channels"]) % 4 != 0  # type: ignore[arg-type]
+    at_once = PIXELS if pixels >= PIXELS else 1
+    scaling = scaling_of(layer)
+    return Call(
+        function=function,
+        source="kernels_conv_dsp",
+        struct="conv_dsp_params",
+        fields={
+            **fields,
+            "depth": depth,
+            "input_zero": layer.input.zero_point,
+            "output_zero": layer.output.zero_point,
+            "activation_min": layer.low,
+            "activation_max": layer.high,
+            "scaling": scaling,
+            "packed": Array(pack_conv(layer, scaling)),
+        },
+        inputs=op.inputs[:1],
+        outputs=op.outputs,
+        kind=op.kind,
+        name=op.name,
+        macs=macs,
+        scratch_bytes=8 * depth + (at_once * depth if gathered else 0),
+        leads=(group_lead(needed, layer.channels, layer.input.elements),),
+    )
+
+
+def group_lead(needed: np.ndarray, pixel_bytes: int, input_bytes: int) -> int:
+    """`Call.leads` of a kernel that copies what a group of pixels needs before it writes their outputs."""
+    pixels = len(needed)
+    ends = np.concatenate([np.arange(PIXELS, pixels + 1, PIXELS), np.arange(pixels - pixels % PIXELS + 1, pixels + 1)])
+    after = np.append(needed, input_bytes)[ends]
+    return lead(ends * pixel_bytes, after)
+
+
+def pack_conv(layer: Weighted, scaling: int) -> np.ndarray:
+    """The stream of `conv_dsp_params.packed`, [words] uint32."""
+    weights, bias = sums_of(layer, scaling)
+    weights = pad_to(pad_to(weights, 1, 4), 0, 2)
+    pairs = weights.reshape(len(weights) // 2, 2, -1, 2, 2)  # pair, channel, fours, k / 2, k % 2
+    words = words_of(pairs.transpose(0, 2, 4, 3, 1).reshape(len(pairs), -1))  # pair, (fours, k % 2, k / 2, channel)
+    scales = scale_words(layer, scaling)
+    if layer.channels % 2 and scaling <= ONCE - 1:
+        scales[-1] = scale_words(layer, ONCE)[-1]
+    biases = pad_to(bias, 0, 2).reshape(-1, 2)
+    return np.concatenate([biases, words, pad_to(scales, 0, 2).reshape(-1, 4)], 1).reshape(-1)
