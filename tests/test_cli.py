@@ -192,7 +192,7 @@ def test_profile(capsys, shared):
     assert main(["profile", model]) == 0
     text = capsys.readouterr().out
     assert "estimated" in text
-    assert "does not fit" in text
+    assert "no: RAM and flash" in text
     assert main(["profile", model, "--board", "nothing"]) == 2
     assert main(["profile", "nowhere.tflite"]) == 2
     assert "nowhere.tflite" in capsys.readouterr().err

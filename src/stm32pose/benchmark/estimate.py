@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from stm32pose.benchmark.cost_model import latency_fit, memory_fit
-from stm32pose.benchmark.features import FREE, features
+from stm32pose.benchmark.cost_model import memory_fit, st_activations_ratio
+from stm32pose.benchmark.features import FREE
 from stm32pose.benchmark.graph import Graph
+from stm32pose.benchmark.latency import graph_latency
 from stm32pose.benchmark.memory import plan_memory
 from stm32pose.boards.board import Board
 
@@ -30,7 +31,12 @@ class Estimate:
         latency_ms: time of one inference; None where no published row tells how fast that core is.
         latency_error: 90th percentile of the relative error on published rows whose architecture was left out of the
             fit: 0.15 means +-15 %. None with latency_ms.
-        latency_rows: number of published rows behind the fit.
+        latency_rows: number of published rows behind the fit; latency_own_rows: those of this very board.
+        latency_spread: to be shown as a range of latency_ms / (1 + error) to latency_ms * (1 + error).
+        latency_how: what the time was computed from, in words.
+        instructions: of one inference of the generated C, where the time was computed from them.
+        st_ram_bytes: lowest and highest total RAM to expect of ST's runtime, whose planner cannot be reproduced: by
+            the ratios of published rows to ours; None on an MPU.
         off_accelerator: operators that leave the neural accelerator, such as `RESIZE_BILINEAR x3`; empty without one.
         fits: whether RAM and flash suffice.
         external_ram, external_flash: whether memory outside the chip is needed.
@@ -55,6 +61,11 @@ class Estimate:
     latency_ms: float | None
     latency_error: float | None
     latency_rows: int
+    latency_own_rows: int = 0
+    latency_spread: bool = False
+    latency_how: str = ""
+    instructions: float | None = None
+    st_ram_bytes: tuple[int, int] | None = None
     off_accelerator: list[str] = field(default_factory=list)
     fits: bool = True
     external_ram: bool = False
@@ -96,10 +107,15 @@ def estimate(graph: Graph, board: Board) -> Estimate:
             notes.append("needs external RAM: slower than estimated")
         if external_flash and flash <= flash_available and board.internal_flash_kib:
             notes.append("needs external flash: slower than estimated")
-    latency, error, rows = _latency(graph, board)
+    latency = graph_latency(graph, board)
     if latency is None:
         notes.append(f"no latency: no published rows for {board.core}")
     off = off_accelerator(graph, board)
+    if latency and latency.spread and board.accelerator:
+        notes.append(
+            f"a rough range: what ST's compiler makes of a network for the {board.accelerator.name} is not "
+            "modelled; ask ST's tool (benchmarking.backend: stedgeai or cloud)"
+        )
     if board.accelerator and board.accelerator.per_tensor_only and not graph.per_tensor:
         notes.append(f"per-channel: runs on the GPU; quantize per tensor for the {board.accelerator.name}")
     if board.note:
@@ -117,9 +133,14 @@ def estimate(graph: Graph, board: Board) -> Estimate:
         ram_available_bytes=ram_available,
         flash_available_bytes=flash_available,
         macs=graph.macs,
-        latency_ms=latency,
-        latency_error=error,
-        latency_rows=rows,
+        latency_ms=latency.milliseconds if latency else None,
+        latency_error=latency.error if latency else None,
+        latency_rows=latency.rows if latency else 0,
+        latency_own_rows=latency.own_rows if latency else 0,
+        latency_spread=bool(latency and latency.spread),
+        latency_how=latency.how if latency else "",
+        instructions=latency.instructions if latency else None,
+        st_ram_bytes=None if linux else _of_st(activations, runtime, board),
         off_accelerator=off,
         fits=not limits,
         external_ram=external_ram,
@@ -148,13 +169,7 @@ def _available(needed: int, internal_kib: float, external_kib: float) -> tuple[i
     return internal + external, True
 
 
-def _latency(graph: Graph, board: Board) -> tuple[float | None, float | None, int]:
-    """Milliseconds, relative error and number of rows, from the fit of the board's family."""
-    family = board.latency_per_tensor if graph.per_tensor and board.latency_per_tensor else board.latency
-    if family is None:
-        return None, None, 0
-    fit = latency_fit(family)
-    accelerated = board.accelerator.operators if board.accelerator else ()
-    amount = fit.apply(features(graph, accelerated))
-    milliseconds = amount / (board.mhz * 1e3) if fit.unit == "cycles" else amount / 1e3
-    return milliseconds, fit.error, fit.rows
+def _of_st(activations: int, runtime: int, board: Board) -> tuple[int, int]:
+    """RAM that ST's own runtime may take."""
+    low, high = st_activations_ratio("neural-art-n6" if board.latency == "neural-art-n6" else "cortex-m")
+    return round(activations * low) + runtime, round(activations * high) + runtime

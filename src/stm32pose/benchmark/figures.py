@@ -27,6 +27,8 @@ class Figures:
         macs: multiply-accumulates of one inference.
         cycles: processor cycles of one inference.
         latency_ms: time of one inference.
+        latency_error: where it is estimated, how far it may be off: 0.09 means +-9 %.
+        latency_spread: to be shown as a range of latency_ms / (1 + error) to latency_ms * (1 + error).
         model_bytes, peak_ram_bytes, npu_percent, gpu_percent, cpu_percent: of a Linux board; shares in 0..100.
         validation: error metrics of the tool's own validation, one entry an output, as the tool names them.
         note: what else to know, one line.
@@ -49,6 +51,8 @@ class Figures:
     macs: int | None = None
     cycles: int | None = None
     latency_ms: float | None = None
+    latency_error: float | None = None
+    latency_spread: bool = False
     model_bytes: int | None = None
     peak_ram_bytes: int | None = None
     npu_percent: float | None = None

@@ -68,6 +68,7 @@ def _auto(tool: Tool, board: Board, find: Callable[[], tuple[object | None, list
 def estimate_figures(estimate: Estimate) -> Figures:
     """An estimate in the form of the other routes."""
     error = f", latency within {100 * estimate.latency_error:.0f} %" if estimate.latency_error else ""
+    error = ", latency a rough range: ask ST's tool" if estimate.latency_spread else error
     return Figures(
         route="estimate",
         how=f"estimated here, without a board{error}",
@@ -81,6 +82,8 @@ def estimate_figures(estimate: Estimate) -> Figures:
         total_flash_bytes=estimate.total_flash_bytes,
         macs=estimate.macs,
         latency_ms=estimate.latency_ms,
+        latency_error=estimate.latency_error,
+        latency_spread=estimate.latency_spread,
         note=estimate.note,
     )
 

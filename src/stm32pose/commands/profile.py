@@ -33,6 +33,7 @@ def profile(model: Path, boards: Sequence[str] | None, *, overrides: Sequence[st
     """
     from stm32pose.benchmark.estimate import estimate
     from stm32pose.boards.board import board_names, load_board
+    from stm32pose.reporting.boards import COLUMNS, LEGEND, by_rate, cells
 
     chosen = [load_board(name) for name in (boards or board_names())]
     graph, parameters = graph_of(model, overrides)
@@ -47,13 +48,30 @@ def profile(model: Path, boards: Sequence[str] | None, *, overrides: Sequence[st
         f"activations {first.activations_bytes / KIB:,.1f} KiB, "
         f"weights {first.weights_bytes / KIB:,.1f} KiB"
     )
-    numbers = ("RAM KiB", "flash KiB", "ms")
-    rows = [_row(item) for item in found]
-    show_table(("board", *numbers, "verdict", "leave the accelerator"), rows, right=numbers, title="estimated")
+    entries = [asdict(item) for item in found]
+    ordered = entries if boards else by_rate(entries, asked=0)
+    numbers = COLUMNS[2:]
+    rows = [(*cells(row), ", ".join(row["off_accelerator"])) for row in ordered]
+    columns = (*COLUMNS, "leave the accelerator")
+    show_table(columns, rows, right=numbers, title="Which boards run it (estimated)")
     if len(found) == 1:
-        for line in (*first.limits, *([first.note] if first.note else [])):
+        for line in (*first.limits, *([first.note] if first.note else []), *_of_st(first)):
             say(line)
+    else:
+        say(LEGEND)
     return 0
+
+
+def _of_st(item: Estimate) -> list[str]:
+    """What ST's own runtime may need, and how the time was found."""
+    lines = []
+    if item.st_ram_bytes:
+        low, high = (round(value / KIB) for value in item.st_ram_bytes)
+        lines.append(f"with ST's own runtime expect {low:,} to {high:,} KiB of RAM: its planner cannot be reproduced")
+    if item.latency_how:
+        count = f" ({item.instructions / 1e6:,.1f} M)" if item.instructions else ""
+        lines.append(f"time: {item.latency_how}{count}")
+    return lines
 
 
 def graph_of(model: Path, overrides: Sequence[str] = ()) -> tuple[Graph, int]:
@@ -126,21 +144,3 @@ def _of_keras(model: keras.Model, path: Path) -> tuple[Graph, int]:
     from stm32pose.benchmark.graph_keras import graph_of_model
 
     return graph_of_model(model, path), model.count_params()
-
-
-def _row(item: Estimate) -> tuple[object, ...]:
-    if item.fits:
-        beside = [name for name, used in (("RAM", item.external_ram), ("flash", item.external_flash)) if used]
-        margin = f"fits, {min(item.ram_margin, item.flash_margin):.0%} free"
-        verdict = margin + (f" (external {' and '.join(beside)})" if beside else "")
-    else:
-        verdict = "does not fit"
-    spread = f" +-{item.latency_error:.0%}" if item.latency_error is not None else ""
-    return (
-        item.board,
-        f"{item.total_ram_bytes / KIB:,.0f}",
-        f"{item.total_flash_bytes / KIB:,.0f}",
-        "" if item.latency_ms is None else f"{item.latency_ms:,.1f}{spread}",
-        verdict,
-        ", ".join(item.off_accelerator),
-    )

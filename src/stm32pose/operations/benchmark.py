@@ -12,6 +12,7 @@ from stm32pose.boards.board import Board
 from stm32pose.config.schema import Config
 from stm32pose.errors import UserError
 from stm32pose.operations.artifacts import Artifacts, needed
+from stm32pose.reporting.boards import latency
 from stm32pose.reporting.run import Run
 
 log = logging.getLogger(__name__)
@@ -139,4 +140,5 @@ def log_figures(figures: Figures) -> None:
     if figures.cycles is not None:
         log.info("Number of cycles : %.3f M (%s)", figures.cycles / 1e6, figures.route)
     if figures.latency_ms is not None:
-        log.info("Inference time : %.2f ms (%s)", figures.latency_ms, figures.route)
+        time = latency(asdict(figures)) if figures.latency_error else f"{figures.latency_ms:.2f} ms"
+        log.info("Inference time : %s (%s)", time, figures.route)

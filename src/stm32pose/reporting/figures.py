@@ -230,11 +230,20 @@ def _model_colours(precisions: Sequence[str]) -> list[str]:
     return colours
 
 
+BARS = 20
+"""Boards that a chart shows at most."""
+
+
 def board_chart(rows: Sequence[dict[str, Any]], path: Path) -> Path | None:
-    """Latency on every board that has a figure, green where the model fits; None (no file) where none has."""
+    """Latency on the board that was asked for, first in `rows`, and on the fastest that run the model (where none does,
+    on the fastest); green where it fits. None (no file) where no latency is known.
+    """
     known = sorted((row for row in rows if row["latency_ms"] is not None), key=lambda row: row["latency_ms"])
     if not known:
         return None
+    others = [row for row in known if row is not rows[0]]
+    others = ([row for row in others if row["fits"]] or others)[: BARS - 1]
+    known = [row for row in known if row is rows[0] or any(row is other for other in others)]
     with _figure(path, 8, 0.32 * len(known) + 1.2, nrows=1, ncols=1) as axis:
         values = [row["latency_ms"] for row in known]
         errors = [(row.get("latency_error") or 0.0) * row["latency_ms"] for row in known]

@@ -10,11 +10,13 @@ from typing import Any
 import yaml
 
 from stm32pose.config.schema import Config
+from stm32pose.reporting import boards
 from stm32pose.reporting.judged import chosen_row, how_measured, own_entries, own_entry, runs_on, time_an_image
 from stm32pose.reporting.redact import redact
 from stm32pose.reporting.run import Run
-from stm32pose.reporting.summary import ACCURACY, accuracy, kib, milliseconds, percent
+from stm32pose.reporting.summary import ACCURACY, accuracy
 from stm32pose.reporting.training import shown_epochs
+from stm32pose.reporting.units import kib, milliseconds, percent
 
 TEMPLATE = "report.html"
 MIME = {".png": "image/png", ".jpg": "image/jpeg"}
@@ -42,6 +44,7 @@ def write_report(run: Run) -> Path:
         ],
         accuracy=accuracy,
         milliseconds=milliseconds,
+        boards=boards,
         config=yaml.safe_dump(run.config.model_dump(mode="json", exclude_defaults=True), sort_keys=False),
         pictures=pictures(run.folder / "figures"),
         epochs_seen=[

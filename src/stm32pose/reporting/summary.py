@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from stm32pose.reporting import console
+from stm32pose.reporting import boards, console
 from stm32pose.reporting.judged import chosen_row, on_host, runs_on
 from stm32pose.reporting.run import Run
+from stm32pose.reporting.units import kib, percent
 
 ACCURACY = {
     "mean_oks": "OKS",
@@ -20,21 +21,6 @@ ACCURACY = {
 
 
 SHOWN_BOARDS = 6
-
-
-def percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def kib(value: float | None) -> str:
-    return "-" if value is None else f"{value / 1024:,.0f} KiB"
-
-
-def milliseconds(value: float | None, error: float | None = None) -> str:
-    if value is None:
-        return "-"
-    figure = f"{value:.1f} ms" if value < 100 else f"{value:,.0f} ms"
-    return f"{figure} ± {100 * error:.0f} %" if error else figure
 
 
 def accuracy(name: str, value: float | None) -> str:
@@ -66,7 +52,7 @@ def print_summary(run: Run) -> None:
                     kib(route["activations_bytes"]),
                     kib(route["total_flash_bytes"] or route["model_bytes"]),
                     kib(route["weights_bytes"]),
-                    milliseconds(route["latency_ms"]),
+                    boards.latency(route),
                 )
                 for route in bench["routes"]
             ]
@@ -74,21 +60,14 @@ def print_summary(run: Run) -> None:
             console.table(f"{bench['board']} by each route", columns, rows)
             for route in bench["routes"]:
                 console.say(f"{route['route']}: {route['how']}")
-        rows = [
-            (
-                row["board"],
-                "fits" if row["fits"] else "does not fit",
-                kib(row["total_ram_bytes"]),
-                kib(row["total_flash_bytes"]),
-                milliseconds(row["latency_ms"], row["latency_error"]),
-            )
-            for row in bench["boards"][:SHOWN_BOARDS]
-        ]
         if chosen_row(bench) is None:
             console.say(f"benchmark by {bench['route']} failed; what follows is the estimate")
-        how, count = bench["boards"][0]["how"], len(bench["boards"])
-        console.table(f"Boards ({how})", ["board", "verdict", "RAM", "flash", "latency"], rows)
-        if count > SHOWN_BOARDS:
-            console.say(f"the first {SHOWN_BOARDS} boards; the report has all {count}")
+        ordered = boards.by_rate(bench["boards"])
+        rows = [boards.cells(row) for row in ordered[:SHOWN_BOARDS]]
+        console.table(f"Which boards run it ({ordered[0]['how']})", list(boards.COLUMNS), rows)
+        if len(ordered) > SHOWN_BOARDS:
+            able = sum(row["fits"] for row in ordered)
+            console.say(f"the fastest first; {able} of {len(ordered)} boards run it, the report has them all")
+        console.say(boards.LEGEND)
         for line in bench["boards"][0]["limits"]:
             console.say(f"{bench['board']}: {line}")
