@@ -1,0 +1,321 @@
+#include "kernels_depthwise_mve.h"
+
+#include "kernels_mve.h"
+
+/* The part [first, end) of a kernel's taps that lies inside the input. */
+typedef struct {
+  int32_t first;
+  int32_t end;
+} taps_t;
+
+static taps_t inside(int32_t start, int32_t dilation, int32_t kernel, int32_t size)
+{
+  taps_t taps = {0, kernel};
+  while ((taps.first < kernel) && (start + taps.first * dilation < 0)) {
+    taps.first++;
+  }
+  while ((taps.end > taps.first) && (start + (taps.end - 1) * dilation >= size)) {
+    taps.end--;
+  }
+  return taps;
+}
+
+/* Eight channels of a pixel. at: the first of them; lanes: those that are there, of 8. */
+static void make_8(const int8_t *input, int8_t *output, int32_t top, int32_t left, taps_t rows, taps_t columns,
+                   int32_t at, const depthwise_mve_params *p)
+{
+  const int32_t channels = p->channels;
+  const mve_pred16_t lanes = vctp16q((uint32_t)(channels - at));
+  const mve_pred16_t lanes_0 = vctp32q((uint32_t)(channels - at));
+  const mve_pred16_t lanes_1 = (channels - at > 4) ? vctp32q((uint32_t)(channels - at - 4)) : 0;
+  int32x4_t even = vdupq_n_s32(0);
+  int32x4_t odd = even;
+  for (int32_t row = rows.first; row < rows.end; row++) {
+    const int32_t y = top + row * p->dilation_height;
+    const int32_t x = left + columns.first * p->dilation_width;
+    const int8_t *from = input + (y * p->input_width + x) * channels + at;
+    const int8_t *weights = p->weights + (row * p->kernel_width + columns.first) * channels + at;
+    for (int32_t column = columns.first; column < columns.end; column++) {
+      /* A difference has 9 bits, a product with a weight above -128 fits into 16. */
+      const int16x8_t difference = vsubq_n_s16(vldrbq_z_s16(from, lanes), (int16_t)p->input_zero);
+      const int16x8_t weight = vldrbq_z_s16(weights, lanes);
+      even = vaddq_s32(even, vmullbq_int_s16(difference, weight));
+      odd = vaddq_s32(odd, vmulltq_int_s16(difference, weight));
+      from += p->dilation_width * channels;
+      weights += channels;
+    }
+  }
+  /* Even and odd channels to the first and the last four. */
+  int32_t sums[8];
+  const uint32x4_t pairs = vidupq_n_u32(0, 2);
+  vstrwq_scatter_shifted_offset_s32(sums, pairs, even);
+  vstrwq_scatter_shifted_offset_s32(sums + 1, pairs, odd);
+  const int32x4_t low = vdupq_n_s32(p->activation_min);
+  const int32x4_t high = vdupq_n_s32(p->activation_max);
+  int32x4_t made = vaddq_s32(vldrwq_s32(sums), vldrwq_z_s32(p->bias + at, lanes_0));
+  made = mve_requantize_channels(made, p->multiplier, p->shift, at, lanes_0);
+  made = vminq_s32(vmaxq_s32(vaddq_n_s32(made, p->output_zero), low), high);
+  vstrbq_p_s32(output + at, made, lanes_0);
+  if (lanes_1 != 0) {
+    made = vaddq_s32(vldrwq_s32(sums + 4), vldrwq_z_s32(p->bias + at + 4, lanes_1));
+    made = mve_requantize_channels(made, p->multiplier, p->shift, at + 4, lanes_1);
+    made = vminq_s32(vmaxq_s32(vaddq_n_s32(made, p->output_zero), low), high);
+    vstrbq_p_s32(output + at + 4, made, lanes_1);
+  }
+}
+
+void depthwise_mve(const int8_t *input, int8_t *output, const depthwise_mve_params *p)
+{
+  for (int32_t y = 0; y < p->output_height; y++) {
+    const int32_t top = y * p->stride_height - p->pad_top;
+    const taps_t rows = inside(top, p->dilation_height, p->kernel_height, p->input_height);
+    for (int32_t x = 0; x < p->output_width; x++) {
+      const int32_t left = x * p->stride_width - p->pad_left;
+      const taps_t columns = inside(left, p->dilation_width, p->kernel_width, p->input_width);
+      for (int32_t at = 0; at < p->channels; at += 8) {
+        make_8(input, output, top, left, rows, columns, at, p);
+      }
+      output += p->channels;
+    }
+  }
+}
+
+/* The 3x3 kernels work on words of four bytes: a channel's values in one column of four input rows. Four columns of such
+   words are a vector; its dot product with the kernel, in the same order, is an output of that channel. */
+
+#define BLOCK 16 /* channels that are copied at once, a word each in every column */
+#define COLUMN_BYTES (4 * BLOCK)
+
+/* `columns` columns of words that hold nothing but `value`. Returns their end. */
+static int8_t *fill_columns(int8_t *words, int8x16_t value, int32_t columns)
+{
+  for (int32_t left = columns * (COLUMN_BYTES / 16); left > 0; left--) {
+    vstrbq_s8(words, value);
+    words += 16;
+  }
+  return words;
+}
+
+/* 16 channels, or `lanes` of them, of `columns` pixels of four rows. The rows go on by `step` bytes. */
+MVE_INLINE int8_t *copy_columns(int8_t *words, const int8_t *const from[4], const int32_t step[4], int32_t columns,
+                                bool whole, mve_pred16_t lanes)
+{
+  const int8_t *from0 = from[0];
+  const int8_t *from1 = from[1];
+  const int8_t *from2 = from[2];
+  const int8_t *from3 = from[3];
+  const int32_t step0 = step[0];
+  const int32_t step1 = step[1];
+  const int32_t step2 = step[2];
+  const int32_t step3 = step[3];
+  for (; columns > 0; columns--) {
+    int8x16x4_t rows;
+    rows.val[0] = whole ? vldrbq_s8(from0) : vldrbq_z_s8(from0, lanes);
+    rows.val[1] = whole ? vldrbq_s8(from1) : vldrbq_z_s8(from1, lanes);
+    rows.val[2] = whole ? vldrbq_s8(from2) : vldrbq_z_s8(from2, lanes);
+    rows.val[3] = whole ? vldrbq_s8(from3) : vldrbq_z_s8(from3, lanes);
+    vst4q_s8(words, rows);
+    words += COLUMN_BYTES;
+    from0 += step0;
+    from1 += step1;
+    from2 += step2;
+    from3 += step3;
+  }
+  return words;
+}
+
+/* Copy channels `at` to `at` + 15 of four rows from `top` on, as words. What is outside the input is its zero point. */
+static void copy_rows(int8_t *words, const int8_t *input, int32_t top, int32_t columns, int32_t at,
+                      const depthwise_mve_params *p)
+{
+  const int32_t channels = p->channels;
+  const int8x16_t value = vdupq_n_s8((int8_t)p->input_zero);
+  const int32_t inside = (columns - p->pad_left < p->input_width) ? columns - p->pad_left : p->input_width;
+  const int8_t *from[4];
+  int32_t step[4];
+  int8_t zeros[16];
+  vstrbq_s8(zeros, value);
+  for (int32_t row = 0; row < 4; row++) {
+    const int32_t y = top + row;
+    const bool there = (y >= 0) && (y < p->input_height);
+    from[row] = there ? input + y * p->input_width * channels + at : zeros;
+    step[row] = there ? channels : 0;
+  }
+  words = fill_columns(words, value, p->pad_left);
+  if (channels >= BLOCK) {
+    words = copy_columns(words, from, step, inside, true, 0);
+  } else {
+    words = copy_columns(words, from, step, inside, false, vctp8q((uint32_t)channels));
+  }
+  fill_columns(words, value, columns - p->pad_left - inside);
+}
+
+/* The first of the channels to be copied for those from `at` on: the last block is whole too, if there are enough. */
+static int32_t first_copied(int32_t at, int32_t channels)
+{
+  return ((at > 0) && (at + BLOCK > channels)) ? channels - BLOCK : at;
+}
+
+/* The nine weights of a channel as words: column by column, the fourth byte 0. */
+MVE_INLINE int8x16_t load_kernel(const int8_t *weights)
+{
+  static const uint8_t order[16] = {0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 0, 0, 0, 0};
+  return vldrbq_gather_offset_z_s8(weights, vldrbq_u8(order), 0x0777);
+}
+
+/* What becomes of the sums of a channel. */
+typedef struct {
+  int32_t bias;
+  multiplier_t multiplier;
+  int32_t shift;
+  int32_t zero;
+  int32x4_t low;
+  int32x4_t high;
+} scaling_t;
+
+MVE_INLINE scaling_t scaling_of(int32_t channel, const depthwise_mve_params *p)
+{
+  const scaling_t scaling = {p->bias[channel],
+                             p->multiplier[channel],
+                             p->shift[channel],
+                             p->output_zero,
+                             vdupq_n_s32(p->activation_min),
+                             vdupq_n_s32(p->activation_max)};
+  return scaling;
+}
+
+/* Four outputs of a channel. */
+MVE_INLINE int32x4_t make_4(int32x4_t sums, scaling_t scaling)
+{
+  int32x4_t made = mve_requantize(vaddq_n_s32(sums, scaling.bias), scaling.multiplier, scaling.shift);
+  made = vaddq_n_s32(made, scaling.zero);
+  return vminq_s32(vmaxq_s32(made, scaling.low), scaling.high);
+}
+
+/* A kernel for the upper left of the 2x2 outputs that see four columns of words, and moved for the others. */
+typedef struct {
+  int8x16_t here;
+  int8x16_t right;
+  int8x16_t below;
+  int8x16_t below_right;
+} kernels_t;
+
+/* A second column or row that is not there is the first once more. */
+MVE_INLINE kernels_t kernels_of(int8x16_t kernel, bool two_columns, bool two_rows)
+{
+  uint32_t carry = 0;
+  kernels_t kernels;
+  kernels.here = kernel;
+  kernels.right = two_columns ? vshlcq_s8(kernel, &carry, 32) : kernel;
+  kernels.below = kernel;
+  kernels.below_right = kernels.right;
+  if (two_rows) {
+    kernels.below = vreinterpretq_s8_s32(vshlq_n_s32(vreinterpretq_s32_s8(kernels.here), 8));
+    kernels.below_right = vreinterpretq_s8_s32(vshlq_n_s32(vreinterpretq_s32_s8(kernels.right), 8));
+  }
+  return kernels;
+}
+
+/* Two columns of two output rows, from four columns of words. */
+MVE_INLINE int32x4_t sums_2x2(uint32x4_t words, kernels_t kernels)
+{
+  const int8x16_t x = vreinterpretq_s8_s32(vldrwq_gather_base_s32(words, 0));
+  return mve_four(vmladavq_s8(x, kernels.here), vmladavq_s8(x, kernels.right), vmladavq_s8(x, kernels.below),
+                  vmladavq_s8(x, kernels.below_right));
+}
+
+/* A channel of two output rows. words: its first four columns. */
+static void make_rows(int8_t *output, uint32x4_t words, uint32x4_t place, int32_t channel, bool two_rows,
+                      const depthwise_mve_params *p)
+{
+  const int32_t width = p->output_width;
+  const int32_t pair_bytes = 2 * p->channels;
+  const kernels_t kernels = kernels_of(load_kernel(p->weights + 9 * channel), width > 1, two_rows);
+  const scaling_t scaling = scaling_of(channel, p);
+  for (int32_t left = width >> 1; left > 0; left--) {
+    vstrbq_scatter_offset_s32(output, place, make_4(sums_2x2(words, kernels), scaling));
+    words = vaddq_n_u32(words, 2 * COLUMN_BYTES);
+    output += pair_bytes;
+  }
+  if ((width & 1) != 0) {
+    /* The last column: together with the one before it, which is made again. */
+    if (width > 1) {
+      words = vsubq_n_u32(words, COLUMN_BYTES);
+      output -= p->channels;
+    }
+    vstrbq_scatter_offset_s32(output, place, make_4(sums_2x2(words, kernels), scaling));
+  }
+}
+
+void depthwise_3x3_mve(const int8_t *input, int8_t *output, void *scratch, const depthwise_mve_params *p)
+{
+  const int32_t channels = p->channels;
+  const int32_t width = p->output_width;
+  const int32_t row_bytes = width * channels;
+  const int32_t next_bytes = (width > 1) ? channels : 0;
+  const int32_t columns = (width > 1) ? width + 2 : 4;
+  const uint32x4_t base = vaddq_n_u32(mve_steps(COLUMN_BYTES), (uint32_t)(uintptr_t)scratch);
+  for (int32_t y = 0; y < p->output_height; y += 2) {
+    const bool two_rows = y + 1 < p->output_height;
+    const int32_t below_bytes = two_rows ? row_bytes : 0;
+    const uint32x4_t place =
+        vreinterpretq_u32_s32(mve_four(0, next_bytes, below_bytes, next_bytes + below_bytes));
+    for (int32_t at = 0; at < channels; at += BLOCK) {
+      const int32_t first = first_copied(at, channels);
+      const int32_t end = (at + BLOCK < channels) ? at + BLOCK : channels;
+      copy_rows(scratch, input, y - p->pad_top, columns, first, p);
+      for (int32_t channel = at; channel < end; channel++) {
+        make_rows(output + channel, vaddq_n_u32(base, (uint32_t)(4 * (channel - first))), place, channel, two_rows, p);
+      }
+    }
+    output += 2 * row_bytes;
+  }
+}
+
+/* Four outputs of a row, from words two columns apart. */
+MVE_INLINE int32x4_t sums_1x4(uint32x4_t words, int8x16_t kernel)
+{
+  const int8x16_t x0 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(words, 0));
+  const int8x16_t x1 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(words, 2 * COLUMN_BYTES));
+  const int8x16_t x2 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(words, 4 * COLUMN_BYTES));
+  const int8x16_t x3 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(words, 6 * COLUMN_BYTES));
+  return mve_four(vmladavq_s8(x0, kernel), vmladavq_s8(x1, kernel), vmladavq_s8(x2, kernel), vmladavq_s8(x3, kernel));
+}
+
+/* A channel of one output row. words: its columns 0 to 3. */
+static void make_row(int8_t *output, uint32x4_t words, uint32x4_t place, int32_t channel,
+                     const depthwise_mve_params *p)
+{
+  const int8x16_t kernel = load_kernel(p->weights + 9 * channel);
+  const scaling_t scaling = scaling_of(channel, p);
+  const int32_t step = 4 * p->channels;
+  int32_t left = p->output_width;
+  for (; left >= 4; left -= 4) {
+    vstrbq_scatter_offset_s32(output, place, make_4(sums_1x4(words, kernel), scaling));
+    words = vaddq_n_u32(words, 8 * COLUMN_BYTES);
+    output += step;
+  }
+  if (left > 0) {
+    vstrbq_scatter_offset_p_s32(output, place, make_4(sums_1x4(words, kernel), scaling), vctp32q((uint32_t)left));
+  }
+}
+
+void depthwise_3x3_stride_2_mve(const int8_t *input, int8_t *output, void *scratch, const depthwise_mve_params *p)
+{
+  const int32_t channels = p->channels;
+  const int32_t width = p->output_width;
+  const uint32x4_t place = mve_steps(channels);
+  const uint32x4_t base = vaddq_n_u32(mve_steps(COLUMN_BYTES), (uint32_t)(uintptr_t)scratch);
+  const int32_t columns = 2 * ((width + 3) & ~3) + 2;
+  for (int32_t y = 0; y < p->output_height; y++) {
+    for (int32_t at = 0; at < channels; at += BLOCK) {
+      const int32_t first = first_copied(at, channels);
+      const int32_t end = (at + BLOCK < channels) ? at + BLOCK : channels;
+      copy_rows(scratch, input, y * p->stride_height - p->pad_top, columns, first, p);
+      for (int32_t channel = at; channel < end; channel++) {
+        make_row(output + channel, vaddq_n_u32(base, (uint32_t)(4 * (channel - first))), place, channel, p);
+      }
+    }
+    output += width * channels;
+  }
+}

@@ -1,0 +1,23 @@
+/* Fully connected layers for Helium. Written by stm32pose. */
+#ifndef KERNELS_FULLY_CONNECTED_MVE_H
+#define KERNELS_FULLY_CONNECTED_MVE_H
+
+#include "kernels_common.h"
+
+typedef struct {
+  int32_t rows;
+  int32_t inputs;
+  int32_t outputs;
+  int32_t output_zero;
+  int32_t activation_min;
+  int32_t activation_max;
+  const int8_t *weights; /* [output][input] */
+  const int32_t *bias;   /* with the input's zero point taken out */
+  const multiplier_t *multiplier;
+  const int8_t *shift; /* below 0; 0 where the multiplier is 0 */
+} fully_connected_mve_params;
+
+/* Four outputs of a vector at a time. */
+void fully_connected_mve(const int8_t *input, int8_t *output, const fully_connected_mve_params *p);
+
+#endif /* KERNELS_FULLY_CONNECTED_MVE_H */

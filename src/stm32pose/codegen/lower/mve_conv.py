@@ -1,0 +1,184 @@
+"""Weighted operators by the kernels for Helium: which kernel, its constants, its lead."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stm32pose.codegen.lower.weighted import Weighted
+from stm32pose.codegen.network import Operator
+from stm32pose.codegen.overlap import lead, window_needs, window_starts
+from stm32pose.codegen.program import Array, Call, Field
+
+PIXELS = 4
+"""Output pixels that a convolution makes at once."""
+CHANNELS = 16
+"""Channels that the 3x3 depthwise kernels copy to scratch at once."""
+LOADED = 16
+"""Bytes of a vector."""
+
+
+def suits_mve(layer: Weighted) -> bool:
+    """Whether its sums and scales are such that the vector arithmetic equals that of the portable kernels."""
+    limits = np.iinfo(np.int32)
+    folded = layer.folded_bias()
+    return (
+        layer.channels > 0
+        and layer.weights.size > 0
+        and int(layer.shift.max()) <= 0
+        and int(min(layer.sum_low.min(), folded.min())) >= limits.min
+        and int(max(layer.sum_high.max(), folded.max())) <= limits.max
+    )
+
+
+def conv_mve_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
+    """CONV_2D; None: the portable kernel has to do it."""
+    _, height, width, channels = layer.input.shape
+    if not suits_mve(layer) or layer.weights.shape[3] != channels:
+        return None
+    window = int(layer.weights[0].size)
+    padded = np.concatenate([layer.weights.reshape(-1), np.zeros(-window % LOADED, np.int8)])
+    pixels = layer.output.shape[1] * layer.output.shape[2]
+    groups = np.arange(-(-pixels // PIXELS))
+    written = np.minimum((groups + 1) * PIXELS, pixels) * layer.channels
+    pointwise = _is_pointwise(op, layer)
+    if pointwise:
+        needed = groups * PIXELS * channels
+    else:
+        starts = window_needs(*_starts(op, layer), row_bytes=width * channels, pixel_bytes=channels)
+        needed = np.append(starts[PIXELS::PIXELS], height * width * channels)
+    return Call(
+        function="conv_pointwise_mve" if pointwise else "conv_mve",
+        source="kernels_conv_mve",
+        struct="conv_mve_params",
+        fields={
+            "input_height": height,
+            "input_width": width,
+            "input_channels": channels,
+            **_window_fields(op, layer),
+            "output_channels": layer.channels,
+            "weights": Array(padded),
+            "bias": Array(layer.folded_bias().astype(np.int32), "bias"),
+            **layer.common_fields(),
+        },
+        inputs=op.inputs[:1],
+        outputs=op.outputs,
+        kind=op.kind,
+        name=op.name,
+        macs=macs,
+        scratch_bytes=0 if pointwise else PIXELS * (window + -window % LOADED),
+        leads=(lead(written, needed),),
+    )
+
+
+def depthwise_mve_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
+    """DEPTHWISE_CONV_2D; None: the portable kernel has to do it."""
+    _, height, width, channels = layer.input.shape
+    _, rows, columns, made = layer.output.shape
+    if not suits_mve(layer) or made != channels:
+        return None
+    weights, bias = layer.weights.reshape(-1), layer.bias
+    first_rows, first_columns = _starts(op, layer)
+    small = op.options["kernel"] == (3, 3) and op.options["dilation"] == (1, 1) and max(op.options["pads"][:2]) <= 2
+    scratch, together = 0, 1
+    if small and op.options["stride"] == (1, 1):
+        function, together = "depthwise_3x3_mve", 2
+        scratch = max(columns + 2, 4) * 4 * CHANNELS
+    elif small and op.options["stride"][1] == 2:
+        function = "depthwise_3x3_stride_2_mve"
+        scratch = (2 * (columns + -columns % PIXELS) + 2) * 4 * CHANNELS
+    else:
+        function = "depthwise_mve"
+    if scratch:
+        # A channel's nine weights together, column by column.
+        weights = layer.weights[0].transpose(2, 1, 0).reshape(-1)
+        bias = layer.folded_bias().astype(np.int32)
+        # Of one block of channels, the rows are copied before anything is written.
+        rows_needed = first_rows[::together] * width * channels
+        needed = np.append(rows_needed[1:], height * width * channels) if channels <= CHANNELS else rows_needed
+        written = np.minimum((np.arange(len(needed)) + 1) * together, rows) * columns * made
+    else:
+        needed = window_needs(first_rows, first_columns, row_bytes=width * channels, pixel_bytes=channels)
+        written = np.arange(1, len(needed) + 1) * made
+    return Call(
+        function=function,
+        source="kernels_depthwise_mve",
+        struct="depthwise_mve_params",
+        fields={
+            "input_height": height,
+            "input_width": width,
+            "channels": channels,
+            **_window_fields(op, layer),
+            "weights": Array(weights),
+            "bias": Array(bias, "bias"),
+            **layer.common_fields(),
+        },
+        inputs=op.inputs[:1],
+        outputs=op.outputs,
+        kind=op.kind,
+        name=op.name,
+        macs=macs,
+        scratch_bytes=scratch,
+        leads=(lead(written, needed),),
+    )
+
+
+def fully_connected_mve_call(op: Operator, layer: Weighted, rows: int) -> Call | None:
+    """FULLY_CONNECTED; None: the portable kernel has to do it."""
+    if not suits_mve(layer) or np.any((layer.shift == 0) & (layer.multiplier != 0) & layer.fixed):
+        return None
+    count = int(layer.weights.shape[1])
+    order = np.arange(rows)
+    return Call(
+        function="fully_connected_mve",
+        source="kernels_fully_connected_mve",
+        struct="fully_connected_mve_params",
+        fields={
+            "rows": rows,
+            "inputs": count,
+            "outputs": layer.channels,
+            "weights": Array(layer.weights.reshape(-1)),
+            "bias": Array(layer.folded_bias().astype(np.int32), "bias"),
+            **layer.common_fields(),
+        },
+        inputs=op.inputs[:1],
+        outputs=op.outputs,
+        kind=op.kind,
+        name=op.name,
+        macs=rows * int(layer.weights.size),
+        leads=(lead((order + 1) * layer.channels, order * count),),
+    )
+
+
+def _is_pointwise(op: Operator, layer: Weighted) -> bool:
+    return (
+        op.options["kernel"] == (1, 1)
+        and op.options["stride"] == (1, 1)
+        and not any(op.options["pads"][:2])
+        and layer.input.shape[1:3] == layer.output.shape[1:3]
+    )
+
+
+def _starts(op: Operator, layer: Weighted) -> tuple[np.ndarray, np.ndarray]:
+    """First row and first column inside the input, of each output row's and column's window."""
+    (down, right), pads = op.options["stride"], op.options["pads"]
+    return (
+        window_starts(layer.output.shape[1], stride=down, pad=pads[0], limit=layer.input.shape[1]),
+        window_starts(layer.output.shape[2], stride=right, pad=pads[1], limit=layer.input.shape[2]),
+    )
+
+
+def _window_fields(op: Operator, layer: Weighted) -> dict[str, Field]:
+    kernel, stride, dilation, pads = (op.options[name] for name in ("kernel", "stride", "dilation", "pads"))
+    return {
+        "output_height": layer.output.shape[1],
+        "output_width": layer.output.shape[2],
+        "kernel_height": kernel[0],
+        "kernel_width": kernel[1],
+        "stride_height": stride[0],
+        "stride_width": stride[1],
+        "dilation_height": dilation[0],
+        "dilation_width": dilation[1],
+        "pad_top": pads[0],
+        "pad_left": pads[1],
+        "input_zero": layer.input.zero_point,
+    }
