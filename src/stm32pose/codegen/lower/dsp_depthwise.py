@@ -1,0 +1,102 @@
+"""DEPTHWISE_CONV_2D with the DSP instructions of Cortex-M4, M7 and M33 (c/kernels_depthwise_dsp.c)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stm32pose.codegen.lower.dsp_pack import C_CODE, pad_to, scale_words, scaling_of, sums_of, words_of
+from stm32pose.codegen.lower.weighted import Weighted
+from stm32pose.codegen.network import Operator
+from stm32pose.codegen.overlap import lead, window_needs, window_starts
+from stm32pose.codegen.program import Array, Call
+
+MOST_TAPS = 49
+PAIRS_3X3 = ((0, 3), (1, 4), (2, 5), (6, 7), (7, 8))
+"""Taps, row * 3 + column, that share a word in depthwise_3x3_dsp."""
+
+
+def depthwise_dsp_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
+    """One output channel for each input channel; None: another kernel must take it."""
+    _, height, width, channels = layer.input.shape
+    _, rows, columns, made = layer.output.shape
+    kernel, stride, dilation, pads = (op.options[name] for name in ("kernel", "stride", "dilation", "pads"))
+    if made != channels or kernel[0] * kernel[1] > MOST_TAPS:
+        return None
+    special = kernel == (3, 3) and stride == (1, 1) and dilation == (1, 1)
+    needed = window_needs(
+        window_starts(rows, stride=stride[0], pad=pads[0], limit=height),
+        window_starts(columns, stride=stride[1], pad=pads[1], limit=width),
+        row_bytes=width * channels,
+        pixel_bytes=channels,
+    )
+    scaling = scaling_of(layer)
+    return Call(
+        function="depthwise_3x3_dsp" if special else "depthwise_dsp",
+        source="kernels_depthwise_dsp",
+        struct="depthwise_dsp_params",
+        fields={
+            "input_height": height,
+            "input_width": width,
+            "channels": channels,
+            "output_height": rows,
+            "output_width": columns,
+            "kernel_height": kernel[0],
+            "kernel_width": kernel[1],
+            "stride_height": stride[0],
+            "stride_width": stride[1],
+            "dilation_height": dilation[0],
+            "dilation_width": dilation[1],
+            "pad_top": pads[0],
+            "pad_left": pads[1],
+            "input_zero": layer.input.zero_point,
+            "output_zero": layer.output.zero_point,
+            "activation_min": layer.low,
+            "activation_max": layer.high,
+            "scaling": scaling,
+            "packed": Array(pack_3x3(layer, scaling) if special else pack_taps(layer, scaling)),
+        },
+        inputs=op.inputs[:1],
+        outputs=op.outputs,
+        kind=op.kind,
+        name=op.name,
+        macs=macs,
+        scratch_bytes=channels,
+        leads=(depthwise_lead(needed, columns, channels, 2 if special else 1),),
+    )
+
+
+def depthwise_lead(needed: np.ndarray, columns: int, channels: int, at_once: int) -> int:
+    """`Call.leads` of a kernel that makes `at_once` pixels of a row at once, four channels after four channels.
+
+    Args:
+        needed: [pixels], the lowest byte of the input that is read for a pixel or any later one.
+    """
+    first = np.arange(columns)[None] // at_once * at_once
+    starts = np.arange(0, len(needed), columns)[:, None]
+    ends = starts + np.minimum(first + at_once, columns)
+    return lead(ends.reshape(-1) * channels, needed[(starts + first).reshape(-1)])
+
+
+def pack_3x3(layer: Weighted, scaling: int) -> np.ndarray:
+    """The stream of `depthwise_dsp_params.packed` for depthwise_3x3_dsp, [words] uint32."""
+    taps, bias, scales = _parts(layer, scaling)
+    pairs = taps[:, np.array(PAIRS_3X3)]  # channel, word, tap
+    words = words_of(pairs.reshape(-1, 2, 5, 2).transpose(0, 2, 3, 1).reshape(-1, 20))
+    return np.concatenate([bias.reshape(-1, 2), words, scales.reshape(-1, 4)], 1).reshape(-1)
+
+
+def pack_taps(layer: Weighted, scaling: int) -> np.ndarray:
+    """The stream of `depthwise_dsp_params.packed` for depthwise_dsp, [words] uint32."""
+    taps, bias, scales = _parts(layer, scaling)
+    pairs = pad_to(taps, 1, 2).reshape(len(taps) // 4, 2, 2, -1, 2)  # four, half, channel, word, tap
+    words = words_of(pairs.transpose(0, 3, 1, 4, 2).reshape(len(pairs), -1))
+    return np.concatenate([bias.reshape(-1, 4), words, scales.reshape(-1, 8)], 1).reshape(-1)
+
+
+def _parts(layer: Weighted, scaling: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(weights [C, taps], biases [C], scales [C, 2]), C rounded up to fours; the last fours of three or less in C code."""
+    taps, bias = sums_of(layer, scaling)
+    scales = scale_words(layer, scaling)
+    whole = layer.channels - layer.channels % 4
+    scales[whole:] = scale_words(layer, C_CODE)[whole:]
+    return pad_to(taps, 0, 4), pad_to(bias, 0, 4), pad_to(scales, 0, 4)
