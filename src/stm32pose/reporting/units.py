@@ -17,10 +17,10 @@ def kib(value: float | None) -> str:
 
 
 def used(needed: float, available: float | None) -> str:
-    """Bytes needed of those there are, `588 of 992 KiB`; in MiB where both are large."""
+    """Bytes needed of those there are, `588 of 992 KiB`; in MiB where there are many."""
     if not available:
         return kib(needed)
-    if available >= 64 * MIB:
+    if available >= 4 * MIB:
         return f"{needed / MIB:,.1f} of {available / MIB:,.0f} MiB"
     return f"{needed / KIB:,.0f} of {available / KIB:,.0f} KiB"
 
