@@ -218,13 +218,14 @@ def verify(program: Program, plan: ArenaPlan) -> None:
         if not (owner[pool][start:end] == root).all():
             fail(f"tensor {root} '{tensors[root].name}' is overwritten before {when}")
 
+    begun = set(roots(program.network.inputs))
     for root in roots(program.network.inputs):
         own(span(root), root)
     for root in roots(program.network.inputs):
         intact(root, "the first call")
     for step, call in enumerate(program.calls):
         inputs, outputs = roots(call.inputs), roots(call.outputs)
-        for root in inputs:
+        for root in (*inputs, *(made for made in outputs if made in begun)):  # several calls may fill one output
             intact(root, f"call {step}")
         spans = [span(root) for root in (*inputs, *outputs)]
         if call.scratch_bytes:
@@ -245,6 +246,7 @@ def verify(program: Program, plan: ArenaPlan) -> None:
                 if lead is None or plan.offsets[made] + lead > plan.offsets[root]:
                     fail(f"output {made} of call {step} overlaps input {root} by more than its lead {lead}")
             own(span(made), made)
+        begun.update(outputs)
     for root in roots(program.network.outputs):
         intact(root, "the end")
 

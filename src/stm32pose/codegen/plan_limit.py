@@ -24,7 +24,7 @@ def bytes_of(text: str, where: str) -> int:
     unit = spelling[-1:] if spelling[-1:] in ("k", "m") else ""
     try:
         value = float(spelling.removesuffix(unit)) * UNITS[unit]
-        if value < 1 or value >= 1 << 40:
+        if not 1 <= value < 1 << 40:
             raise ValueError
     except ValueError:
         raise ConfigError(f"{where}: got '{text}'; allowed: bytes, as 262144, 256K or 1.5M") from None
@@ -118,5 +118,5 @@ def _short(name: str) -> str:
 
 
 def kib(size: float) -> str:
-    """`7.5 KiB`."""
-    return f"{size / 1024:.1f} KiB"
+    """`7.5 KiB`; fewer than 1024 bytes as `640 B`."""
+    return f"{size / 1024:.1f} KiB" if size >= 1024 else f"{size:.0f} B"

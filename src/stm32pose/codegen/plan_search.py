@@ -11,6 +11,8 @@ ALIGNMENT = 16
 FAR = 1 << 62
 WORK = 150_000
 """Blocks placed in one search: the limit of its time, about a second, the same work on every machine."""
+MOST_TRIES = 2000
+"""Changes that a search tries for a small network."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def search(problem: Problem, calls: int, *, work: int = WORK) -> Placing:
             if state is None or placing.peak < best.peak:
                 best, state = placing, (order, [high] * len(order))
     if state is not None and best.peak > bound:
-        best = _improve(problem, best, *state, bound=bound, tries=work // len(problem.blocks))
+        best = _improve(problem, best, *state, bound=bound, tries=min(MOST_TRIES, work // len(problem.blocks)))
     return Placing(best.offsets, best.peak, bound)
 
 
