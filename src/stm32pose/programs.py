@@ -121,7 +121,7 @@ _ALL = (
     ),
     Program("ssh", ("ssh",), (), ("C:/Windows/System32/OpenSSH",), "Linux boards (STM32MP)"),
     Program("scp", ("scp",), (), ("C:/Windows/System32/OpenSSH",), "copying to Linux boards (STM32MP)"),
-    Program("qemu-system-arm", ("qemu-system-arm",), (), ("C:/Program Files/qemu",), "emulated boards (not built yet)"),
+    Program("qemu-system-arm", ("qemu-system-arm",), (), ("C:/Program Files/qemu",), "emulated boards"),
 )
 PROGRAMS: dict[str, Program] = {program.name: program for program in _ALL}
 

@@ -50,8 +50,6 @@ def test_what_is_built(base):
     [
         (FILE, {"quantization": {"quantization_type": "QAT"}}, "quantization.quantization_type: QAT is not built yet"),
         (FILE, {"quantization": {"granularity": "per_tensor", "optimize": True}}, "quantization.optimize: True is not"),
-        (TRAIN, {"benchmarking": {"backend": "emulate"}}, "benchmarking.backend: emulate is not built yet"),
-        (TRAIN, {"benchmarking": {"backend": ["estimate", "emulate"]}}, "available: auto, cloud, stedgeai, estimate"),
     ],
 )
 def test_what_is_not_built(base, sections, line):
@@ -79,8 +77,8 @@ def test_the_error_has_a_line_for_each():
     mapping = {
         **FILE,
         "operation_mode": "chain_qb",
-        "quantization": {"quantization_type": "QAT"},
-        "benchmarking": {"board": "STM32N6570-DK", "backend": "emulate"},
+        "quantization": {"quantization_type": "QAT", "granularity": "per_tensor", "optimize": True},
+        "benchmarking": {"board": "STM32N6570-DK"},
     }
     with pytest.raises(ConfigError) as caught:
         check_built(load_config(mapping, check_paths=False))

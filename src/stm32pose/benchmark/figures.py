@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Route = Literal["cloud", "stedgeai", "estimate"]
+Route = Literal["cloud", "stedgeai", "emulate", "estimate"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Figures:
     no MACs.
 
     Attributes:
-        route: `cloud` (ST's Developer Cloud), `stedgeai` (ST's program on this machine) or `estimate` (ours).
+        route: `cloud` (ST's Developer Cloud), `stedgeai` (ST's program on this machine), `emulate` (our generated C on
+            an emulated processor) or `estimate` (ours).
         how: how the figures were obtained, for people: `measured on a STM32H747I-DISCO by ST's Developer Cloud`.
         board: ST's name of the board.
         tool: program and version behind the figures, `ST Edge AI Core 3.0.0`.
@@ -29,6 +30,9 @@ class Figures:
         latency_ms: time of one inference.
         latency_error: where it is estimated, how far it may be off: 0.09 means +-9 %.
         latency_spread: to be shown as a range of latency_ms / (1 + error) to latency_ms * (1 + error).
+        instructions: that an emulated processor executed in one inference.
+        exact: whether every output byte of the emulated run was the one of the reference.
+        layers: of the emulated run, in order: name, kind, macs, instructions.
         model_bytes, peak_ram_bytes, npu_percent, gpu_percent, cpu_percent: of a Linux board; shares in 0..100.
         validation: error metrics of the tool's own validation, one entry an output, as the tool names them.
         note: what else to know, one line.
@@ -53,6 +57,9 @@ class Figures:
     latency_ms: float | None = None
     latency_error: float | None = None
     latency_spread: bool = False
+    instructions: int | None = None
+    exact: bool | None = None
+    layers: list[dict[str, Any]] = field(default_factory=list)
     model_bytes: int | None = None
     peak_ram_bytes: int | None = None
     npu_percent: float | None = None

@@ -1,4 +1,4 @@
-"""Which route tells what a network costs: ST's Developer Cloud, ST's program here, or our estimate."""
+"""Which route tells what a network costs: ST's cloud, ST's program here, an emulated processor, or our estimate."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def choose(
     for backend in section.backends:
         if backend == "auto":
             chosen.append(_auto(tool, board, find))
-        elif backend != "emulate":  # config/built.py refuses it until there is one
+        else:
             chosen.append(Choice(backend, f"asked for by benchmarking.backend: {backend}"))
     chosen.append(Choice("estimate", "always given beside the others: it needs neither account nor board"))
     seen: dict[Route, Choice] = {}

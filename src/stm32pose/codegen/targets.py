@@ -42,15 +42,13 @@ TARGETS: dict[str, Target] = {
             ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", _HARD),
             "netduinoplus2",
         ),
-        Target(
-            "cortex-m7", "Cortex-M7", "dsp", ("-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-d16", _HARD), "mps2-an500"
-        ),
+        Target("cortex-m7", "Cortex-M7", "dsp", ("-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-d16", _HARD), "mps2-an500"),
         Target(
             "cortex-m33",
             "Cortex-M33",
             "dsp",
             ("-mcpu=cortex-m33", "-mthumb", "-mfpu=fpv5-sp-d16", _HARD),
-            "mps2-an521",
+            "mps2-an505",
         ),
         Target("cortex-m55", "Cortex-M55", "mve", ("-mcpu=cortex-m55", "-mthumb", _HARD), "mps3-an547"),
     )

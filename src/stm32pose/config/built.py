@@ -60,8 +60,6 @@ def _found(config: Config) -> Iterator[tuple[str, str]]:
         value = _value(config, row.key)
         if value in row.values and set(row.steps) & set(config.steps) and (row.when is None or row.when(config)):
             yield row.key, f"{value} is not built yet; {row.instead}"
-    if "benchmark" in config.steps and config.benchmarking and "emulate" in config.benchmarking.backends:
-        yield "benchmarking.backend", "emulate is not built yet; available: auto, cloud, stedgeai, estimate"
 
 
 def _value(config: Config, key: str) -> Any:

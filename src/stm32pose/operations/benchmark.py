@@ -108,15 +108,28 @@ def by_stedgeai(config: Config, run: Run, artifacts: Artifacts, path: Path, boar
     return replace(figures, validation=metrics)
 
 
+def by_emulation(config: Config, run: Run, artifacts: Artifacts, path: Path, board: Board) -> Figures:
+    """Our generated C, run on an emulated processor like the board's: exactness, instructions, sizes."""
+    from stm32pose.benchmark.emulate.route import emulated_figures
+    from stm32pose.benchmark.graph import read_graph
+
+    folder = run.path("emulated", f"{path.stem}{path.suffix.replace('.', '_')}", "x").parent
+    figures = emulated_figures(path, board, folder, weight_bytes=read_graph(path).weights_bytes)
+    if not figures.exact:
+        log.warning("The emulated run is not exact: %s", figures.how)
+    return figures
+
+
 ROUTES: dict[Route, Callable[[Config, Run, Artifacts, Path, Board], Figures]] = {
     "cloud": by_cloud,
     "stedgeai": by_stedgeai,
+    "emulate": by_emulation,
 }
 
 
 def log_figures(figures: Figures) -> None:
     """ST's lines, each with how its figure was obtained."""
-    if figures.tool and figures.route != "estimate":
+    if figures.tool and figures.route in ("cloud", "stedgeai"):
         log.info("stedgeai core version : %s", figures.tool)
     log.info("Benchmarking board : %s (%s)", figures.board, figures.how)
     for name, value in (
@@ -137,6 +150,8 @@ def log_figures(figures: Figures) -> None:
             log.info("%s : %.2f KiB (%s)", name, value / 1024, figures.route)
     if figures.macs is not None:
         log.info("MACCs : %.3f M (%s)", figures.macs / 1e6, figures.route)
+    if figures.instructions is not None:
+        log.info("Number of instructions : %.3f M (%s)", figures.instructions / 1e6, figures.route)
     if figures.cycles is not None:
         log.info("Number of cycles : %.3f M (%s)", figures.cycles / 1e6, figures.route)
     if figures.latency_ms is not None:

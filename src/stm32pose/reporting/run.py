@@ -45,6 +45,7 @@ CSV_COLUMNS = ("step", "model", "set", "keypoint", "metric", "value", "unit", "h
 COSTS = {
     "latency_ms": "ms",
     "cycles": "",
+    "instructions": "",
     "macs": "",
     "activations_bytes": "byte",
     "runtime_ram_bytes": "byte",

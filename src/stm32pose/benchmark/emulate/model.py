@@ -9,7 +9,7 @@ from stm32pose.benchmark.emulate.run import TIMEOUT_S, Emulation, emulate
 from stm32pose.benchmark.emulate.toolchains import Emulator, Toolchain, find_tools
 from stm32pose.codegen.export import Built, network_files, write_folder
 from stm32pose.codegen.export import build as build_program
-from stm32pose.codegen.reference import random_inputs, run_reference
+from stm32pose.codegen.reference import expected_outputs, random_inputs
 from stm32pose.codegen.targets import Target
 
 INFERENCES = 2
@@ -51,6 +51,6 @@ def emulate_model(
     code = folder / "code"
     write_folder(dict(network_files(built)), code)
     inputs = [random_inputs(built.program.network, seed + number) for number in range(inferences)]
-    expected = [run_reference(path, values) for values in inputs]
+    expected = [expected_outputs(built.program.network, values) for values in inputs]
     emulation = emulate(code, target, inputs, expected, build=folder / "build", tools=tools, timeout_s=timeout_s)
     return EmulatedModel(emulation, built)

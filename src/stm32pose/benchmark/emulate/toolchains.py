@@ -22,7 +22,11 @@ HEADERS = "libnewlib-arm-none-eabi"
 WARNINGS = ("-std=c99", "-Wall", "-Wextra")
 SECTIONS = ("-ffunction-sections", "-fdata-sections")
 OPTIMIZE = "-O2"
-_ZIG_CPU = {"cortex-m4": "cortex_m4", "cortex-m7": "cortex_m7", "cortex-m33": "cortex_m33"}
+_ZIG_CPU = {
+    "cortex-m4": "cortex_m4+vfp4d16sp",
+    "cortex-m7": "cortex_m7+fp_armv8d16",
+    "cortex-m33": "cortex_m33+fp_armv8d16sp",
+}
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,9 @@ class Toolchain:
         """The processor, as this compiler names it."""
         if self.kind == "gcc":
             return target.cpu
-        # Unaligned words are read at once, as GCC does; the sanitizer that zig adds has no place here.
-        cpu = f"-mcpu={_ZIG_CPU[target.name]}"
-        return ("-target", "thumb-freestanding-eabihf", cpu, "-munaligned-access", "-fno-sanitize=undefined")
+        # As GCC does: words are read unaligned, no frame pointers. Zig's sanitizer has no place here.
+        alike = ("-munaligned-access", "-fomit-frame-pointer", "-fno-sanitize=undefined")
+        return ("-target", "thumb-freestanding-eabihf", f"-mcpu={_ZIG_CPU[target.name]}", *alike)
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,7 @@ def find_tools(target: Target, *, where: str = "benchmarking.backend: emulate") 
     Raises:
         ConfigError: neither pair is here, with how to get each; or the processor is not one that they emulate.
     """
-    if not target.machine:
-        raise ConfigError(f"{where}: no emulator of {target.core or target.name}; {_emulated()}")
+    check_core(target, target.core or target.name, where=where)
     gcc, looked_gcc = find_program(GCC)
     qemu, looked_qemu = find_program(QEMU)
     if gcc is not None and qemu is not None:
@@ -79,6 +82,12 @@ def find_tools(target: Target, *, where: str = "benchmarking.backend: emulate") 
         f"{where}: {' and '.join(missing)} not found (looked at {', '.join(looked)}).\n"
         f"On Debian or Ubuntu: {DEBIAN}\nElsewhere, Windows too: {PIP}{only}"
     )
+
+
+def check_core(target: Target, core: str, *, where: str) -> None:
+    """ConfigError: there is no emulator of a processor, which people call `core`."""
+    if not target.machine:
+        raise ConfigError(f"{where}: no emulator of the {core} here; {_emulated()}")
 
 
 def all_tools(target: Target) -> dict[str, tuple[Toolchain, Emulator]]:
