@@ -16,6 +16,7 @@ examples:
   stm32pose run config_file_examples/demo.yaml training.epochs=3
   stm32pose check config_file_examples/*.yaml
   stm32pose profile model.tflite --board STM32H747I-DISCO
+  stm32pose export model.tflite --out c_code --board STM32H747I-DISCO
   stm32pose data show datasets/mine --keypoints 17
 
 environment: STM32POSE_TRACE=1 shows the stack trace of an error
@@ -136,6 +137,28 @@ def build_parser() -> argparse.ArgumentParser:
     profile.add_argument("--board", action="append", metavar="B", help="a board's name or YAML; absent: all boards")
     profile.add_argument("--json", action="store_true", help="figures for programs, in bytes and milliseconds")
     profile.set_defaults(command=_profile)
+
+    export = commands.add_parser(
+        "export",
+        help="an int8 model as C99, without any library",
+        description="Write an int8 .tflite or QDQ .onnx file as C99: network, kernels, decoder, self-test, build "
+        "files. The folder is written whole or not at all.",
+    )
+    export.add_argument("model", type=Path, help=".tflite or .onnx file, int8")
+    export.add_argument("overrides", nargs="*", metavar="key=value", help="values that take the place of --config's")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder, or an earlier export")
+    export.add_argument(
+        "--target",
+        metavar="T",
+        help="generic, host (built and tested here), cortex-m4, cortex-m7, cortex-m33, cortex-m55; absent: the board's",
+    )
+    export.add_argument("--board", metavar="B", help="a board's name or YAML: its processor and memories")
+    export.add_argument("--ram-limit", metavar="SIZE", help="most RAM, such as 256K: refused at once above it")
+    export.add_argument("--config", type=Path, metavar="YAML", help="a configuration that says how outputs are read")
+    export.add_argument("--model-type", metavar="TYPE", help="heatmaps_spe, spe, yolo_mpe, hand_spe, head_spe")
+    export.add_argument("--skeleton", metavar="S", help="name or YAML of the skeleton")
+    export.add_argument("--layers", action="store_true", help="print what each layer takes")
+    export.set_defaults(command=_export)
 
     plot = commands.add_parser(
         "plot-lr",
@@ -266,6 +289,12 @@ def _profile(given: argparse.Namespace) -> int:
     from stm32pose.commands.profile import profile
 
     return profile(given.model, given.board, overrides=given.overrides, as_json=given.json)
+
+
+def _export(given: argparse.Namespace) -> int:
+    from stm32pose.commands.export import export
+
+    return export(given)
 
 
 def _plot_lr(given: argparse.Namespace) -> int:

@@ -86,7 +86,7 @@ def test_the_base_is_right():
         ("general.display_figures", "maybe", "got 'maybe'; expected true or false"),
         ("general.project_name", True, "got true; expected text"),
         ("dataset.class_names", {"a": 1}, "expected a list, each item text"),
-        ("operation_mode", "chain_tqx", "got 'chain_tqx'; expected training, evaluation"),
+        ("operation_mode", "chain_tqz", "got 'chain_tqz'; expected training, evaluation"),
         ("operation_mode", "trainig", "did you mean 'training'?"),
         ("operation_mode", "chain_", "got 'chain_'; expected training"),
         ("operation_mode", 3, "got '3'; expected training"),

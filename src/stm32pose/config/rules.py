@@ -36,6 +36,7 @@ INSIDE = (
     ("general", "logs_dir"),
     ("general", "saved_models_dir"),
     ("quantization", "export_dir"),
+    ("export", "folder"),
     ("evaluation", "npy_in_name"),
     ("evaluation", "npy_out_name"),
 )
@@ -199,6 +200,8 @@ def _deployment(config: Config) -> Iterator[Problem]:
     linux = serie.startswith("STM32MP")
     if section.c_project_path is None and not section.dry_run and (linux or serie == "STM32N6"):
         yield ("deployment", "c_project_path"), f"missing; {setup.serie} needs ST's application sources"
+    if section.network == "c" and (linux or serie == "STM32N6"):
+        yield ("deployment", "network"), f"got 'c'; the application for {setup.serie} takes ST's code: write stedgeai"
     if linux:
         for key, value in (
             ("hardware_setup.ip_address", setup.ip_address),

@@ -14,6 +14,7 @@ from stm32pose.config.target_sections import (
     ClearML,
     Deployment,
     Evaluation,
+    Export,
     Mlflow,
     Prediction,
     Quantization,
@@ -29,8 +30,9 @@ MODES = {
     "benchmarking": "b",
     "prediction": "p",
     "deployment": "d",
+    "export": "x",
 }
-STEPS = {"t": "train", "e": "evaluate", "q": "quantize", "b": "benchmark", "p": "predict", "d": "deploy"}
+STEPS = {"t": "train", "e": "evaluate", "q": "quantize", "b": "benchmark", "p": "predict", "d": "deploy", "x": "export"}
 
 
 # The twelve modes of ST's releases; any other chain of letters works as well.
@@ -42,7 +44,7 @@ def mode_steps(mode: str) -> tuple[str, ...]:
     letters = mode.removeprefix("chain_") if mode.startswith("chain_") else MODES.get(mode, "")
     if not letters or not set(letters) <= set(STEPS):
         raise ValueError(
-            f"expected {', '.join(MODES)}, or chain_ and letters of t q e b p d, such as chain_tqeb"
+            f"expected {', '.join(MODES)}, or chain_ and letters of t q e b p d x, such as chain_tqeb"
             f"{did_you_mean(mode, ST_MODES)}"
         )
     return tuple(STEPS[letter] for letter in letters)
@@ -52,9 +54,9 @@ class Config(Section):
     """A validated configuration."""
 
     operation_mode: str
-    """A service (training, evaluation, quantization, benchmarking, prediction, deployment) or `chain_` and letters of
-    t(rain) e(valuate) q(uantize) b(enchmark) p(redict) d(eploy), in the order to run. Instead of it a list serves:
-    `steps: [train, quantize, evaluate]`."""
+    """A service (training, evaluation, quantization, benchmarking, prediction, deployment, export) or `chain_` and
+    letters of t(rain) e(valuate) q(uantize) b(enchmark) p(redict) d(eploy) (e)x(port), in the order to run. Instead of
+    it a list serves: `steps: [train, quantize, evaluate]`."""
     general: General = General()
     """Names, folders, seeds and hardware limits of a run."""
     model: Model = Model()
@@ -81,6 +83,8 @@ class Config(Section):
     """Cost of the model on a board."""
     deployment: Deployment | None = None
     """Application on the board."""
+    export: Export = Export()
+    """C code of the int8 model, without anybody's library."""
     mlflow: Mlflow | None = None
     """Experiment tracking; absent: the run folder alone."""
     clearml: ClearML | None = None
@@ -94,5 +98,5 @@ class Config(Section):
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The steps to run, in order: of `train evaluate quantize benchmark predict deploy`."""
+        """The steps to run, in order: of `train evaluate quantize benchmark predict deploy export`."""
         return mode_steps(self.operation_mode)

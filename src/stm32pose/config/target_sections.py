@@ -182,6 +182,23 @@ class Benchmarking(Section):
         return tuple(dict.fromkeys(self.backend))
 
 
+CTarget = Literal["generic", "host", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"]
+
+
+class Export(Section):
+    """C code of the newest int8 model (docs/c_code.md): no library, no account, the same code that is emulated."""
+
+    target: CTarget | None = None
+    """The processor; absent: that of the board, `generic` (portable C) without one. `host` is built and run here."""
+    board: str | None = None
+    """ST's board name or a board's YAML: its memories, and a template for its STM32Cube project; absent:
+    `benchmarking.board`, then `deployment.hardware_setup.board`, where they are given."""
+    ram_limit: str | None = None
+    """Most RAM that the network may take, such as `256K` or `1M`: refused before anything is written."""
+    folder: str = "c_code"
+    """Folder of the result, inside the run folder."""
+
+
 class HardwareSetup(Section):
     """The board to flash."""
 
@@ -202,6 +219,9 @@ class Deployment(Section):
 
     hardware_setup: HardwareSetup
     """The board to flash."""
+    network: Literal["stedgeai", "c"] = "stedgeai"
+    """Whose code of the network: ST's (ST Edge AI Core, here or on the cloud), or `c`, the C that stm32pose generates
+    itself (microcontrollers, int8 files): neither account nor program of ST is needed."""
     c_project_path: Path | None = None
     """Folder of the application's sources (ST's, for STM32N6 and STM32MP); absent on other microcontrollers: a minimal
     application is written into the run folder."""

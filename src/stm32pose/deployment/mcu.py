@@ -1,4 +1,5 @@
-"""Other microcontrollers (STM32H7, U5, F7, ...): our C sources around the network that ST's program generates."""
+"""Other microcontrollers (STM32H7, U5, F7, ...): our C sources around the network, as ST's program or stm32pose itself
+generates it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from stm32pose.programs import need_program
 
 SOURCES = Path(__file__).parent / "c"
 HEADERS = ("pose_decode.h", "pose_tensor.h", "pose_network.h")
-CODE = ("pose_input.c", "pose_network_stai.c")
+NETWORKS = {"stedgeai": "pose_network_stai.c", "c": "pose_network_c.c"}
+"""`deployment.network` -> what puts that network behind the four calls of pose_network.h."""
 APPLICATION = ("main.c", "board.c", "pose_network_stub.c")
 CPUS = {
     "Cortex-M0+": "-mcpu=cortex-m0plus -mthumb -mfloat-abi=soft",
@@ -45,13 +47,35 @@ def deploy_mcu(job: Job) -> None:
     project = job.project
     if project is not None and not project.is_dir():  # a dry run
         job.note(f"deployment.c_project_path: {project} does not exist; without deployment.dry_run this would stop")
-    if not job.tools.stedgeai.on_cloud:
+    own = job.section.network == "c"
+    if not own and not job.tools.stedgeai.on_cloud:
         job.foretell(lambda: need_stedgeai(job.tools.stedgeai.path_to_stedgeai))
     if project is None:
         job.foretell(lambda: _compilers(job.tools))
     written = write_sources(job)
     if not job.model.quantized:
         job.note(f"{job.model.path.name} computes in float: several times the time and memory of its int8 form")
+    made = _own_code(job) if own else _st_code(job)
+    if project is not None:
+        _copy_into_project(job, project, written, made)
+        job.next_step = (
+            f"add the files to {project}, fill in board.c's three functions, build and flash it with your IDE"
+        )
+    else:
+        _compile(job)
+        library = "" if own else " and runtime/Lib"
+        job.next_step = (
+            f"link {job.folder / 'application'}/build/libpose.a{library} to a project of {job.board.name} "
+            "(STM32CubeMX makes one), fill in Src/board.c, flash it"
+        )
+    if job.dry_run and not own:
+        job.next_step = (
+            "set deployment.dry_run: False to generate the network's code; `make host` compiles what there is"
+        )
+
+
+def _st_code(job: Job) -> Generated | None:
+    """ST's code and runtime library in application/generated and application/runtime; None in a dry run."""
     request = Request(
         optimization=job.tools.stedgeai.optimization,
         c_api="st-ai",
@@ -62,27 +86,39 @@ def deploy_mcu(job: Job) -> None:
     if made is not None:
         job.files += [*made.c_files, *made.headers, *made.raw]
         _take_runtime(job, made)
-    if project is not None:
-        _copy_into_project(job, project, written, made)
-        job.next_step = (
-            f"add the files to {project}, fill in board.c's three functions, build and flash it with your IDE"
-        )
-    else:
-        _compile(job)
-        job.next_step = (
-            f"link {job.folder / 'application'}/build/libpose.a and runtime/Lib to a project of {job.board.name} "
-            "(STM32CubeMX makes one), fill in Src/board.c, flash it"
-        )
-    if job.dry_run:
-        job.next_step = (
-            "set deployment.dry_run: False to generate the network's code; `make host` compiles what there is"
-        )
+    return made
+
+
+def _own_code(job: Job) -> Generated:
+    """The C that stm32pose generates, in application/generated; a dry run writes it too.
+
+    Raises:
+        UserError: an operator without a kernel, or more RAM than the board has.
+    """
+    from stm32pose.codegen.export import build, network_files
+    from stm32pose.codegen.placement import ram_pools
+    from stm32pose.codegen.targets import target_of_core
+
+    built = build(job.model.path, target_of_core(job.board.core), pools=ram_pools(job.board))
+    files = [job.write(text, "application", "generated", name) for name, text in network_files(built).items()]
+    job.note(f"network as C99 by stm32pose: {built.plan.peak_bytes / 1024:.1f} KiB of RAM, no library needed")
+    return Generated(
+        folder=job.folder / "application" / "generated",
+        c_files=[path for path in files if path.suffix == ".c"],
+        headers=[path for path in files if path.suffix == ".h"],
+        raw=[],
+        library=None,
+        report=None,
+        log=job.folder / "logs",
+        tool="stm32pose",
+        runtime=job.folder / "application" / "runtime",
+    )
 
 
 def check_mcu(section: Deployment, tools: Tools) -> None:
-    """ConfigError: a program of this way is not found: ST Edge AI Core (without the cloud), and without a project make
-    and the Arm compiler."""
-    if not tools.stedgeai.on_cloud:
+    """ConfigError: a program of this way is not found: ST Edge AI Core (without the cloud, for its code), and without a
+    project make and the Arm compiler."""
+    if section.network == "stedgeai" and not tools.stedgeai.on_cloud:
         need_stedgeai(tools.stedgeai.path_to_stedgeai)
     if section.c_project_path is None:
         _compilers(tools)
@@ -97,12 +133,18 @@ def write_sources(job: Job) -> list[Path]:
     """Headers, sources and Makefile in the run folder's application/; returns those that a project of the user gets."""
     kept = [job.write(model_header(job.model), "application", "Inc", "ai_model_config.h")]
     kept += [job.copy(SOURCES / name, "application", "Inc", name) for name in HEADERS]
-    kept += [job.copy(SOURCES / name, "application", "Src", name) for name in CODE]
+    network = NETWORKS[job.section.network]
+    kept += [job.copy(SOURCES / name, "application", "Src", name) for name in ("pose_input.c", network)]
     kept += [job.copy(decoder_source(job.model), "application", "Src", "pose_decode.c")]
     job.copy(SOURCES / "board.h", "application", "Inc", "board.h")
     for name in APPLICATION:
         job.copy(SOURCES / name, "application", "Src", name)
-    makefile = (SOURCES / "Makefile").read_text(encoding="utf-8").replace("@CPU@", _cpu(job.board))
+    makefile = (
+        (SOURCES / "Makefile")
+        .read_text(encoding="utf-8")
+        .replace("@CPU@", _cpu(job.board))
+        .replace("@NETWORK@", network)
+    )
     job.write(makefile, "application", "Makefile")
     return kept
 

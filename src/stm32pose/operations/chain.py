@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stm32pose.config.schema import Config
 from stm32pose.errors import UserError
-from stm32pose.operations import benchmark, deploy, evaluate, predict, quantize, train
+from stm32pose.operations import benchmark, deploy, evaluate, export, predict, quantize, train
 from stm32pose.operations.artifacts import Artifacts
 from stm32pose.operations.checks import check_steps
 from stm32pose.operations.cloud import cloud_session
@@ -35,6 +35,7 @@ STEPS: dict[str, Step] = {
     "benchmark": benchmark.run_step,
     "predict": predict.run_step,
     "deploy": deploy.run_step,
+    "export": export.run_step,
 }
 
 

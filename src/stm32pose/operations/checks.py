@@ -65,6 +65,10 @@ def _benchmark(config: Config, here: bool) -> None:
             check_route(tool, board)
         if "cloud" in routes and board.series.lower() == "stm32n6":
             check_profile(tool.neural_art)
+        if "emulate" in routes:
+            from stm32pose.benchmark.emulate.route import check_emulation
+
+            check_emulation(board, _newest(config, "benchmark"))
 
 
 def _deploy(config: Config, here: bool) -> None:
@@ -82,12 +86,30 @@ def _deploy(config: Config, here: bool) -> None:
                 f"model.model_type: got {config.model.model_type}, which has no decoder in C yet; available: "
                 f"{', '.join(IN_C)}"
             )
-        check_deployment(config.deployment, config.tools, _deployed(config), paths=here, programs=here)
+        check_deployment(config.deployment, config.tools, _newest(config, "deploy"), paths=here, programs=here)
 
 
-def _deployed(config: Config) -> ModelKind | None:
-    """What kind of file will be deployed: the newest one by then."""
-    before = config.steps[: config.steps.index("deploy")]
+def _export(config: Config, _here: bool) -> None:
+    from stm32pose.deployment.mcu_header import IN_C
+    from stm32pose.operations.export import size_of, where
+
+    where(config)
+    size_of(config.export.ram_limit, "export.ram_limit")
+    if config.model.model_type in HOST_ONLY:
+        raise ConfigError(
+            f"model.model_type: got {config.model.model_type}, which has no decoder in C yet; available: "
+            f"{', '.join(IN_C)}"
+        )
+    if _newest(config, "export") == "keras":
+        raise ConfigError(
+            "model.model_path: got a Keras model; C code is made of int8 .tflite and .onnx files: quantize it first "
+            "(operation_mode: chain_qx)"
+        )
+
+
+def _newest(config: Config, step: str) -> ModelKind | None:
+    """What kind of file a step will work on: the newest one by then."""
+    before = config.steps[: config.steps.index(step)]
     if "quantize" in before:
         onnx = config.quantization is not None and config.quantization.quantizer == "onnx_quantizer"
         return "onnx" if onnx else "tflite"
@@ -102,4 +124,5 @@ CHECKS: dict[str, Callable[[Config, bool], None]] = {
     "predict": _predict,
     "benchmark": _benchmark,
     "deploy": _deploy,
+    "export": _export,
 }

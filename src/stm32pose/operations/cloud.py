@@ -30,7 +30,9 @@ def benchmarks_on_cloud(config: Config) -> bool:
 
 def _deploys_by_cloud(config: Config) -> bool:
     section = config.deployment
-    if "deploy" not in config.steps or section is None or section.dry_run or not config.tools.stedgeai.on_cloud:
+    if "deploy" not in config.steps or section is None or section.dry_run or section.network == "c":
+        return False
+    if not config.tools.stedgeai.on_cloud:
         return False
     from stm32pose.deployment.service import board_of, uses_cloud
 
