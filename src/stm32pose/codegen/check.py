@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stm32pose.codegen.network import Network, NotExportable, Operator, Tensor, refuse
+from stm32pose.codegen.shapes import check_operands, check_shapes
 from stm32pose.errors import UserError
 
 MOST_ELEMENTS = 1 << 24
@@ -57,14 +58,11 @@ def check_network(network: Network) -> None:
         UserError: damaged; NotExportable: a type, a shape or a scale that no kernel takes.
     """
     check_order(network)
-    for index in network.outputs:
-        if network.tensors[index].constant:
-            raise NotExportable(
-                f"{network.path}: the output '{network.tensors[index].name}' does not depend on an input"
-            )
     for op in network.operators:
+        check_operands(network, op)
         for index in (*op.outputs, *(index for index in op.inputs if index >= 0)):
             _check_tensor(network, op, network.tensors[index])
+        check_shapes(network, op)
     for index in network.inputs:
         problem = _problem(network.tensors[index])
         if problem:
@@ -97,8 +95,6 @@ def _problem(tensor: Tensor) -> str:
 def check_shape(shape: Sequence[int], name: str, path: Path) -> None:
     """UserError unless a shape of whole numbers >= 0 is one that a microcontroller could hold."""
     elements = 1
-    if len(shape) > MOST_DIMENSIONS:
-        raise damaged(path, f"tensor '{name[:80]}' has {len(shape)} dimensions")
     for size in shape:
         elements *= size
     if elements > MOST_ELEMENTS:

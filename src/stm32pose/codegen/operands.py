@@ -88,6 +88,9 @@ def _windowed(op: Operator, network: Network) -> Settled:
     options = dict(op.options)
     inputs = op.inputs
     if op.kind == "TRANSPOSE_CONV":
+        wanted = _constant(op, 0, network).tolist()
+        if wanted != list(network.tensors[op.outputs[0]].shape):
+            raise refuse(network, op, f"shape {list(network.tensors[op.outputs[0]].shape)}; it is to be {wanted}")
         inputs = (inputs[2], inputs[1], inputs[3] if len(inputs) > 3 else -1)
         options.setdefault("activation", "NONE")
     elif not op.kind.endswith("POOL_2D"):
@@ -107,6 +110,9 @@ def _windowed(op: Operator, network: Network) -> Settled:
         raise refuse(network, op, "its strides and padding are missing")
     if min(*options["stride"], *options["dilation"], *options["kernel"]) < 1:
         raise refuse(network, op, f"stride {options['stride']}, dilation {options['dilation']}, {options['kernel']}")
+    large, small = (out, image) if op.kind == "TRANSPOSE_CONV" else (image, out)
+    if options["same"] and any(small[1 + i] != -(-large[1 + i] // options["stride"][i]) for i in range(2)):
+        raise refuse(network, op, f"shapes {list(image)} and {list(out)} with stride {options['stride']}")
     if op.kind == "TRANSPOSE_CONV":
         options["pads"] = _pads(options, out, image)
     else:

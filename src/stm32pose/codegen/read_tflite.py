@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stm32pose.codegen.check import (
+    MOST_DIMENSIONS,
     MOST_NAME,
     MOST_OPERANDS,
     MOST_OPERATORS,
@@ -49,7 +50,7 @@ def parse_tflite(content: bytes, path: Path) -> Network:
         subgraph: Any = model.Subgraphs(0)
         _check_counts(model, subgraph, path)
         buffers: dict[int, bytes] = {}
-        kinds = [_kind(model.OperatorCodes(index)) for index in range(model.OperatorCodesLength())]
+        kinds = [_known_kind(model.OperatorCodes(index)) for index in range(model.OperatorCodesLength())]
         tensors = [_tensor(model, subgraph.Tensors(i), buffers, path) for i in range(subgraph.TensorsLength())]
         operators = [_operator(subgraph.Operators(i), kinds, tensors, path) for i in range(subgraph.OperatorsLength())]
         inputs = tuple(int(subgraph.Inputs(i)) for i in range(subgraph.InputsLength()))
@@ -85,7 +86,8 @@ def _tensor(model: Any, tensor: Any, buffers: dict[int, bytes], path: Path) -> T
     """A tensor; `buffers` keeps what several tensors share."""
     name = _name(tensor.Name() or b"")
     rank = tensor.ShapeLength()
-    check_shape((1,) * rank if rank > MOST_OPERANDS else (), name, path)
+    if rank > MOST_DIMENSIONS:
+        raise UserError(f"{path}: damaged TFLite file (tensor '{name[:80]}' has {rank} dimensions)")
     shape = tuple(int(tensor.Shape(i)) for i in range(rank))
     if min(shape, default=0) < 0:
         raise NotExportable(f"{path}: tensor '{name}' has the open shape {list(shape)}; fix the input's shape")
@@ -109,6 +111,12 @@ def _tensor(model: Any, tensor: Any, buffers: dict[int, bytes], path: Path) -> T
             buffers[buffer] = model.Buffers(buffer).DataAsNumpy().tobytes()
         data = np.frombuffer(buffers[buffer], dtype).reshape(shape)
     return Tensor(name, shape, dtype or f"type {number}", scales, zero_points, axis, data)
+
+
+def _known_kind(code: Any) -> str:
+    """TFLite's name of a builtin operator; a custom one can not take the name of one of ours."""
+    custom = max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) == 32
+    return f"custom operator {_name(code.CustomCode() or b'')}" if custom else _kind(code)
 
 
 def _name(content: bytes) -> str:

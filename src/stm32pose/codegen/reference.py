@@ -113,7 +113,17 @@ def expected_outputs(network: Network, inputs: Sequence[np.ndarray], *, seconds:
         if done.returncode or not (folder / "outputs.npz").is_file():
             raise UserError(f"{network.path}: {name} crashed on it (status {done.returncode}); is the file damaged?")
         with np.load(folder / "outputs.npz") as stored:
-            return [stored[f"arr_{place}"] for place in range(len(stored.files))]
+            outputs = [stored[f"arr_{place}"] for place in range(len(stored.files))]
+    if len(outputs) != len(network.outputs):
+        raise UserError(f"{network.path}: {name} makes {len(outputs)} outputs; the file says {len(network.outputs)}")
+    for index, values in zip(network.outputs, outputs, strict=True):
+        tensor = network.tensors[index]
+        if values.nbytes != tensor.bytes:
+            raise UserError(
+                f"{network.path}: {name} makes shape {list(values.shape)} of the output '{tensor.name}'; the file says "
+                f"{list(tensor.shape)}"
+            )
+    return outputs
 
 
 def run_onnx(path: Path, inputs: Sequence[np.ndarray], *, channels_first: bool) -> list[np.ndarray]:

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from stm32pose.codegen.network import Network, Operator, Tensor
+from stm32pose.codegen.network import Network, Operator, Tensor, refuse
 
+MOST_FOLDED = 1 << 26
+"""Bytes of constants that may be computed: more is damage, and would only fill this computer's memory."""
 SAME_BYTES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
 FOLDED: dict[str, Callable[[list[np.ndarray], Operator, Tensor], np.ndarray]] = {
@@ -24,9 +26,17 @@ FOLDED: dict[str, Callable[[list[np.ndarray], Operator, Tensor], np.ndarray]] = 
 """Operators that are computed here where all their operands are constants: those that only move numbers."""
 
 
+def _dequantized(given: Tensor, out: Tensor) -> np.ndarray | None:
+    """What DEQUANTIZE makes of a constant, in float32 as both runtimes do; None where that is not known."""
+    if given.data is None or given.dtype not in ("int8", "uint8") or len(given.scales) != 1 or out.dtype != "float32":
+        return None
+    return (given.data.astype(np.float32) - np.float32(given.zero_point)) * given.scales[0]
+
+
 def rewrite(network: Network) -> tuple[Network, dict[int, int]]:
     """(the simpler network, aliases: tensor -> the tensor whose bytes it is). It computes the same outputs."""
     network = _fold_constants(network)
+    network = _copy_constant_outputs(network)
     network = _fold_pads(network)
     network = _join_casts(network)
     return _alias(network)
@@ -43,16 +53,41 @@ def readers_of(network: Network) -> dict[int, list[Operator]]:
 
 def _fold_constants(network: Network) -> Network:
     tensors = list(network.tensors)
-    kept = []
+    kept, room = [], MOST_FOLDED
     for op in network.operators:
         data = [tensors[index].data for index in op.inputs if index >= 0]
         if op.kind in FOLDED and data and all(item is not None for item in data):
             out = tensors[op.outputs[0]]
+            room -= out.bytes
+            if room < 0:
+                raise refuse(network, op, f"constants computed from constants take over {MOST_FOLDED} bytes")
             values = FOLDED[op.kind]([item for item in data if item is not None], op, out)
             tensors[op.outputs[0]] = replace(out, data=np.ascontiguousarray(values).reshape(out.shape))
+        elif (
+            op.kind == "DEQUANTIZE"
+            and (values := _dequantized(tensors[op.inputs[0]], tensors[op.outputs[0]])) is not None
+        ):
+            tensors[op.outputs[0]] = replace(tensors[op.outputs[0]], data=values.reshape(tensors[op.outputs[0]].shape))
         else:
             kept.append(op)
     return replace(network, tensors=tuple(tensors), operators=tuple(kept))
+
+
+def _copy_constant_outputs(network: Network) -> Network:
+    """An output that depends on no input (the anchors of a detector) is copied from a constant at each run."""
+    tensors, operators = list(network.tensors), list(network.operators)
+    for index in dict.fromkeys(network.outputs):
+        made = tensors[index]
+        if made.data is None:
+            continue
+        tensors.append(replace(made, name=f"{made.name} (constant)"))
+        tensors[index] = replace(made, data=None)
+        constant = len(tensors) - 1
+        operators = [
+            replace(op, inputs=tuple(constant if given == index else given for given in op.inputs)) for op in operators
+        ]
+        operators.append(Operator("RESHAPE", made.name.split(";")[0], (constant,), (index,)))
+    return replace(network, tensors=tuple(tensors), operators=tuple(operators))
 
 
 def _fold_pads(network: Network) -> Network:
