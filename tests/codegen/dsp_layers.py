@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from tests.codegen.one_op import Model, Op, T, build
+from codegen.one_op import Model, Op, T, build
 
 ACTIVATIONS = {"NONE": 0, "RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3}
 
@@ -16,8 +16,9 @@ ACTIVATIONS = {"NONE": 0, "RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3}
 class LayerSpec:
     """One layer: `kind` conv, depthwise or dense; of dense ones kernel and stride mean nothing.
 
-    `gain` scales the outputs' spread: 1 uses about the whole range of int8, more saturates. `per_channel` False: one
-    scale. `tiny`: channels with multipliers near 1, whose shifts are small. `dead`: channels with biases near 2^30.
+    `bias`: False leaves it out where the operator can do without. `gain` scales the outputs' spread: 1 uses about the
+    whole range of int8, more saturates; 0: six is the top of the range. `per_channel` False: one scale. `tiny`: channels
+    with multipliers near 1, whose shifts are small. `dead`: channels with biases near 2^30.
     """
 
     kind: str
@@ -77,13 +78,13 @@ def _add_layer(
         scales[: spec.tiny] = random.uniform(0.5, 8.0, len(scales[: spec.tiny])).astype(np.float32) * 4
     # Sums of `count` products spread by about 73 * 73 * sqrt(count).
     spread = 5300.0 * np.sqrt(count)
-    out_scale = float(np.float32(spread * scale * 0.005 / 60 / spec.gain))
+    out_scale = float(np.float32(spread * scale * 0.005 / 60 / spec.gain)) if spec.gain else 6.0 / 255
     bias = random.integers(-int(spread), int(spread) + 1, made).astype(np.int32)
     if spec.dead:
         bias[-spec.dead :] = random.choice([-(2**30), 2**30 - 1, 2**30 + 12345], spec.dead)
     tensors.append(T(weight_shape, scale=scales, zero=0, axis=axis, data=weights))
     given = [len(tensors) - 2, len(tensors) - 1]
-    if spec.bias:
+    if spec.bias or spec.kind == "conv":
         tensors.append(T((made,), "int32", scale=scales * np.float32(scale), zero=0, data=bias))
         given.append(len(tensors) - 1)
     source = ops[-1].outputs[0] if ops else 0

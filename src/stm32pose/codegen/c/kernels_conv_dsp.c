@@ -12,8 +12,8 @@ typedef struct {
   const int8_t *end;       /* 12: output, two bytes for each pair of channels later */
   int32_t step;            /* 16: bytes from pixel to pixel of the output */
   int32_t three_steps;     /* 20 */
-  int32_t zero;            /* 24: of the output */
-  const uint32_t *last;    /* 28: end of `columns` */
+  const uint32_t *last;    /* 24: end of `columns` */
+  dsp_limits limits;       /* 28, 32, 36 */
 } conv_tile;
 
 #if KERNELS_DSP_ASSEMBLY
@@ -22,10 +22,12 @@ typedef struct {
 #define ENTER(pixels_shift)                                                                                            \
   "push {r4-r11, lr}\n"                                                                                                \
   "ldm r0, {r4-r11}\n"                                                                                                 \
-  "sub sp, #36\n"                                                                                                      \
+  "ldrd r2, r3, [r0, #32]\n"                                                                                           \
+  "sub sp, #44\n"                                                                                                      \
   "stm sp, {r4-r11}\n"                                                                                                 \
+  "strd r2, r3, [sp, #36]\n"                                                                                           \
   "mov lr, r5\n"                                                                                                       \
-  "subs r11, r11, r4\n"              /* bytes of columns: by fours of factors, modulo four, the loop is entered */     \
+  "subs r11, r10, r4\n"              /* bytes of columns: by fours of factors, modulo four, the loop is entered */     \
   "ubfx r11, r11, #" pixels_shift ", #2\n"                                                                             \
   "adr.w r0, 9f\n"                                                                                                       \
   "ldr r1, [r0, r11, lsl #2]\n"                                                                                        \
@@ -33,7 +35,7 @@ typedef struct {
   "str r0, [sp, #32]\n"
 
 #define LEAVE                                                                                                          \
-  "add sp, #36\n"                                                                                                      \
+  "add sp, #44\n"                                                                                                      \
   "pop {r4-r11, pc}\n"                                                                                                 \
   ".align 2\n"                                                                                                         \
   "9: .word 10b + 1 - 9b\n"                                                                                            \
@@ -73,7 +75,7 @@ typedef struct {
   "13:\n" PAIR_4 PAIR_4                                                                                                \
   "12:\n" PAIR_4 PAIR_4                                                                                                \
   "11:\n" PAIR_4 PAIR_4                                                                                                \
-  "ldr r0, [sp, #28]\n"                                                                                                \
+  "ldr r0, [sp, #24]\n"                                                                                                \
   "cmp r12, r0\n"                                                                                                      \
   "bne 10b\n"
 
@@ -87,10 +89,10 @@ typedef struct {
   "add r10, r10, r10, asr #31\n"                                                                                       \
   "add r11, r11, r11, asr #31\n"
 
-/* dsp_scale of eight sums, and on to the next two channels. */
+/* dsp_scale of eight sums: DSP_SCALE_RELU, and with HALVES_AWAY_4 DSP_SCALE_PLAIN. */
 #define SCALE_4(halves)                                                                                                \
   "ldmia lr!, {r0-r3}\n"                                                                                               \
-  "ldr r12, [sp, #24]\n"                                                                                               \
+  "ldr r12, [sp, #28]\n"                                                                                               \
   "smmlar r4, r4, r0, r4\n"                                                                                            \
   "smmlar r5, r5, r0, r5\n"                                                                                            \
   "smmlar r6, r6, r0, r6\n"                                                                                            \
@@ -108,8 +110,61 @@ typedef struct {
   "smmlar r9, r9, r3, r12\n"                                                                                           \
   "smmlar r10, r10, r3, r12\n"                                                                                         \
   "smmlar r11, r11, r3, r12\n"                                                                                         \
-  "ldrd r0, r1, [sp, #8]\n"                                                                                            \
-  "ldrd r2, r3, [sp, #16]\n"                                                                                           \
+  "ssat r4, #8, r4\n"                                                                                                  \
+  "ssat r5, #8, r5\n"                                                                                                  \
+  "ssat r6, #8, r6\n"                                                                                                  \
+  "ssat r7, #8, r7\n"                                                                                                  \
+  "ssat r8, #8, r8\n"                                                                                                  \
+  "ssat r9, #8, r9\n"                                                                                                  \
+  "ssat r10, #8, r10\n"                                                                                                \
+  "ssat r11, #8, r11\n"
+
+/* DSP_SCALE_GENERAL of eight sums. */
+#define GENERAL_4                                                                                                      \
+  "ldmia lr!, {r0-r3}\n"                                                                                               \
+  "ldr r12, [sp, #28]\n"                                                                                               \
+  "lsl r4, r4, r1\n"                                                                                                   \
+  "lsl r5, r5, r1\n"                                                                                                   \
+  "lsl r6, r6, r1\n"                                                                                                   \
+  "lsl r7, r7, r1\n"                                                                                                   \
+  "smmlar r4, r4, r0, r4\n"                                                                                            \
+  "smmlar r5, r5, r0, r5\n"                                                                                            \
+  "smmlar r6, r6, r0, r6\n"                                                                                            \
+  "smmlar r7, r7, r0, r7\n"                                                                                            \
+  "lsl r4, r4, r2\n"                                                                                                   \
+  "lsl r5, r5, r2\n"                                                                                                   \
+  "lsl r6, r6, r2\n"                                                                                                   \
+  "lsl r7, r7, r2\n"                                                                                                   \
+  "add r4, r4, r4, asr #31\n"                                                                                          \
+  "add r5, r5, r5, asr #31\n"                                                                                          \
+  "add r6, r6, r6, asr #31\n"                                                                                          \
+  "add r7, r7, r7, asr #31\n"                                                                                          \
+  "smmlsr r4, r4, r3, r12\n"                                                                                           \
+  "smmlsr r5, r5, r3, r12\n"                                                                                           \
+  "smmlsr r6, r6, r3, r12\n"                                                                                           \
+  "smmlsr r7, r7, r3, r12\n"                                                                                           \
+  "ldmia lr!, {r0-r3}\n"                                                                                               \
+  "lsl r8, r8, r1\n"                                                                                                   \
+  "lsl r9, r9, r1\n"                                                                                                   \
+  "lsl r10, r10, r1\n"                                                                                                 \
+  "lsl r11, r11, r1\n"                                                                                                 \
+  "smmlar r8, r8, r0, r8\n"                                                                                            \
+  "smmlar r9, r9, r0, r9\n"                                                                                            \
+  "smmlar r10, r10, r0, r10\n"                                                                                         \
+  "smmlar r11, r11, r0, r11\n"                                                                                         \
+  "lsl r8, r8, r2\n"                                                                                                   \
+  "lsl r9, r9, r2\n"                                                                                                   \
+  "lsl r10, r10, r2\n"                                                                                                 \
+  "lsl r11, r11, r2\n"                                                                                                 \
+  "add r8, r8, r8, asr #31\n"                                                                                          \
+  "add r9, r9, r9, asr #31\n"                                                                                          \
+  "add r10, r10, r10, asr #31\n"                                                                                       \
+  "add r11, r11, r11, asr #31\n"                                                                                       \
+  "smmlsr r8, r8, r3, r12\n"                                                                                           \
+  "smmlsr r9, r9, r3, r12\n"                                                                                           \
+  "smmlsr r10, r10, r3, r12\n"                                                                                         \
+  "smmlsr r11, r11, r3, r12\n"                                                                                         \
+  "ldrd r0, r1, [sp, #36]\n"                                                                                           \
   "ssat r4, #8, r4\n"                                                                                                  \
   "ssat r5, #8, r5\n"                                                                                                  \
   "ssat r6, #8, r6\n"                                                                                                  \
@@ -118,6 +173,115 @@ typedef struct {
   "ssat r9, #8, r9\n"                                                                                                  \
   "ssat r10, #8, r10\n"                                                                                                \
   "ssat r11, #8, r11\n"                                                                                                \
+  "add r4, r4, r0\n"                                                                                                   \
+  "add r5, r5, r0\n"                                                                                                   \
+  "add r6, r6, r0\n"                                                                                                   \
+  "add r7, r7, r0\n"                                                                                                   \
+  "add r8, r8, r0\n"                                                                                                   \
+  "add r9, r9, r0\n"                                                                                                   \
+  "add r10, r10, r0\n"                                                                                                 \
+  "add r11, r11, r0\n"                                                                                                 \
+  "ssat r4, #8, r4\n"                                                                                                  \
+  "ssat r5, #8, r5\n"                                                                                                  \
+  "ssat r6, #8, r6\n"                                                                                                  \
+  "ssat r7, #8, r7\n"                                                                                                  \
+  "ssat r8, #8, r8\n"                                                                                                  \
+  "ssat r9, #8, r9\n"                                                                                                  \
+  "ssat r10, #8, r10\n"                                                                                                \
+  "ssat r11, #8, r11\n"                                                                                                \
+  "add r4, r4, r1\n"                                                                                                   \
+  "add r5, r5, r1\n"                                                                                                   \
+  "add r6, r6, r1\n"                                                                                                   \
+  "add r7, r7, r1\n"                                                                                                   \
+  "add r8, r8, r1\n"                                                                                                   \
+  "add r9, r9, r1\n"                                                                                                   \
+  "add r10, r10, r1\n"                                                                                                 \
+  "add r11, r11, r1\n"
+
+/* DSP_SCALE_FLOAT of eight sums. */
+#define FLOAT_4                                                                                                        \
+  "ldmia lr!, {r0-r3}\n"                                                                                               \
+  "ldr r12, [sp, #28]\n"                                                                                               \
+  "vmov s0, r0\n"                                                                                                      \
+  "vmov s1, r2\n"                                                                                                      \
+  "vmov s4, s5, r4, r5\n"                                                                                              \
+  "vcvt.f32.s32 s4, s4\n"                                                                                              \
+  "vcvt.f32.s32 s5, s5\n"                                                                                              \
+  "vmul.f32 s4, s4, s0\n"                                                                                              \
+  "vmul.f32 s5, s5, s0\n"                                                                                              \
+  "vcvtr.s32.f32 s4, s4\n"                                                                                             \
+  "vcvtr.s32.f32 s5, s5\n"                                                                                             \
+  "vmov r4, r5, s4, s5\n"                                                                                              \
+  "vmov s4, s5, r6, r7\n"                                                                                              \
+  "vcvt.f32.s32 s4, s4\n"                                                                                              \
+  "vcvt.f32.s32 s5, s5\n"                                                                                              \
+  "vmul.f32 s4, s4, s0\n"                                                                                              \
+  "vmul.f32 s5, s5, s0\n"                                                                                              \
+  "vcvtr.s32.f32 s4, s4\n"                                                                                             \
+  "vcvtr.s32.f32 s5, s5\n"                                                                                             \
+  "vmov r6, r7, s4, s5\n"                                                                                              \
+  "vmov s4, s5, r8, r9\n"                                                                                              \
+  "vcvt.f32.s32 s4, s4\n"                                                                                              \
+  "vcvt.f32.s32 s5, s5\n"                                                                                              \
+  "vmul.f32 s4, s4, s1\n"                                                                                              \
+  "vmul.f32 s5, s5, s1\n"                                                                                              \
+  "vcvtr.s32.f32 s4, s4\n"                                                                                             \
+  "vcvtr.s32.f32 s5, s5\n"                                                                                             \
+  "vmov r8, r9, s4, s5\n"                                                                                              \
+  "vmov s4, s5, r10, r11\n"                                                                                            \
+  "vcvt.f32.s32 s4, s4\n"                                                                                              \
+  "vcvt.f32.s32 s5, s5\n"                                                                                              \
+  "vmul.f32 s4, s4, s1\n"                                                                                              \
+  "vmul.f32 s5, s5, s1\n"                                                                                              \
+  "vcvtr.s32.f32 s4, s4\n"                                                                                             \
+  "vcvtr.s32.f32 s5, s5\n"                                                                                             \
+  "vmov r10, r11, s4, s5\n"                                                                                            \
+  "qadd r4, r4, r12\n"                                                                                                 \
+  "qadd r5, r5, r12\n"                                                                                                 \
+  "qadd r6, r6, r12\n"                                                                                                 \
+  "qadd r7, r7, r12\n"                                                                                                 \
+  "qadd r8, r8, r12\n"                                                                                                 \
+  "qadd r9, r9, r12\n"                                                                                                 \
+  "qadd r10, r10, r12\n"                                                                                               \
+  "qadd r11, r11, r12\n"                                                                                               \
+  "ldrd r0, r1, [sp, #36]\n"                                                                                           \
+  "ssat r4, #8, r4\n"                                                                                                  \
+  "ssat r5, #8, r5\n"                                                                                                  \
+  "ssat r6, #8, r6\n"                                                                                                  \
+  "ssat r7, #8, r7\n"                                                                                                  \
+  "ssat r8, #8, r8\n"                                                                                                  \
+  "ssat r9, #8, r9\n"                                                                                                  \
+  "ssat r10, #8, r10\n"                                                                                                \
+  "ssat r11, #8, r11\n"                                                                                                \
+  "add r4, r4, r0\n"                                                                                                   \
+  "add r5, r5, r0\n"                                                                                                   \
+  "add r6, r6, r0\n"                                                                                                   \
+  "add r7, r7, r0\n"                                                                                                   \
+  "add r8, r8, r0\n"                                                                                                   \
+  "add r9, r9, r0\n"                                                                                                   \
+  "add r10, r10, r0\n"                                                                                                 \
+  "add r11, r11, r0\n"                                                                                                 \
+  "ssat r4, #8, r4\n"                                                                                                  \
+  "ssat r5, #8, r5\n"                                                                                                  \
+  "ssat r6, #8, r6\n"                                                                                                  \
+  "ssat r7, #8, r7\n"                                                                                                  \
+  "ssat r8, #8, r8\n"                                                                                                  \
+  "ssat r9, #8, r9\n"                                                                                                  \
+  "ssat r10, #8, r10\n"                                                                                                \
+  "ssat r11, #8, r11\n"                                                                                                \
+  "add r4, r4, r1\n"                                                                                                   \
+  "add r5, r5, r1\n"                                                                                                   \
+  "add r6, r6, r1\n"                                                                                                   \
+  "add r7, r7, r1\n"                                                                                                   \
+  "add r8, r8, r1\n"                                                                                                   \
+  "add r9, r9, r1\n"                                                                                                   \
+  "add r10, r10, r1\n"                                                                                                 \
+  "add r11, r11, r1\n"
+
+/* Eight outputs, and on to the next two channels. */
+#define STORE_4                                                                                                        \
+  "ldrd r0, r1, [sp, #8]\n"                                                                                            \
+  "ldrd r2, r3, [sp, #16]\n"                                                                                           \
   "strb r5, [r0, r2]\n"                                                                                                \
   "strb r6, [r0, r2, lsl #1]\n"                                                                                        \
   "strb r7, [r0, r3]\n"                                                                                                \
@@ -176,7 +340,7 @@ typedef struct {
   "10:\n" OCTET_1                                                                                                      \
   "12:\n" OCTET_1                                                                                                      \
   "14:\n"                                                                                                              \
-  "ldr r0, [sp, #28]\n"                                                                                                \
+  "ldr r0, [sp, #24]\n"                                                                                                \
   "cmp r12, r0\n"                                                                                                      \
   "bne 10b\n"
 
@@ -186,40 +350,113 @@ typedef struct {
 
 #define SCALE_1(halves)                                                                                                \
   "ldmia lr!, {r0-r3}\n"                                                                                               \
-  "ldr r12, [sp, #24]\n"                                                                                               \
+  "ldr r12, [sp, #28]\n"                                                                                               \
   "smmlar r4, r4, r0, r4\n"                                                                                            \
   "smmlar r5, r5, r2, r5\n"                                                                                            \
   halves                                                                                                               \
   "smmlar r4, r4, r1, r12\n"                                                                                           \
   "smmlar r5, r5, r3, r12\n"                                                                                           \
-  "ldrd r0, r1, [sp, #8]\n"                                                                                            \
+  "ssat r4, #8, r4\n"                                                                                                  \
+  "ssat r5, #8, r5\n"
+
+#define GENERAL_1                                                                                                      \
+  "ldmia lr!, {r0-r3}\n"                                                                                               \
+  "ldr r12, [sp, #28]\n"                                                                                               \
+  "lsl r4, r4, r1\n"                                                                                                   \
+  "smmlar r4, r4, r0, r4\n"                                                                                            \
+  "lsl r4, r4, r2\n"                                                                                                   \
+  "add r4, r4, r4, asr #31\n"                                                                                          \
+  "smmlsr r4, r4, r3, r12\n"                                                                                           \
+  "ldmia lr!, {r0-r3}\n"                                                                                               \
+  "lsl r5, r5, r1\n"                                                                                                   \
+  "smmlar r5, r5, r0, r5\n"                                                                                            \
+  "lsl r5, r5, r2\n"                                                                                                   \
+  "add r5, r5, r5, asr #31\n"                                                                                          \
+  "smmlsr r5, r5, r3, r12\n"                                                                                           \
+  "ldrd r0, r1, [sp, #36]\n"                                                                                           \
   "ssat r4, #8, r4\n"                                                                                                  \
   "ssat r5, #8, r5\n"                                                                                                  \
+  "add r4, r4, r0\n"                                                                                                   \
+  "add r5, r5, r0\n"                                                                                                   \
+  "ssat r4, #8, r4\n"                                                                                                  \
+  "ssat r5, #8, r5\n"                                                                                                  \
+  "add r4, r4, r1\n"                                                                                                   \
+  "add r5, r5, r1\n"
+
+#define FLOAT_1                                                                                                        \
+  "ldmia lr!, {r0-r3}\n"                                                                                               \
+  "ldr r12, [sp, #28]\n"                                                                                               \
+  "vmov s0, r0\n"                                                                                                      \
+  "vmov s1, r2\n"                                                                                                      \
+  "vmov s4, s5, r4, r5\n"                                                                                              \
+  "vcvt.f32.s32 s4, s4\n"                                                                                              \
+  "vcvt.f32.s32 s5, s5\n"                                                                                              \
+  "vmul.f32 s4, s4, s0\n"                                                                                              \
+  "vmul.f32 s5, s5, s1\n"                                                                                              \
+  "vcvtr.s32.f32 s4, s4\n"                                                                                             \
+  "vcvtr.s32.f32 s5, s5\n"                                                                                             \
+  "vmov r4, r5, s4, s5\n"                                                                                              \
+  "qadd r4, r4, r12\n"                                                                                                 \
+  "qadd r5, r5, r12\n"                                                                                                 \
+  "ldrd r0, r1, [sp, #36]\n"                                                                                           \
+  "ssat r4, #8, r4\n"                                                                                                  \
+  "ssat r5, #8, r5\n"                                                                                                  \
+  "add r4, r4, r0\n"                                                                                                   \
+  "add r5, r5, r0\n"                                                                                                   \
+  "ssat r4, #8, r4\n"                                                                                                  \
+  "ssat r5, #8, r5\n"                                                                                                  \
+  "add r4, r4, r1\n"                                                                                                   \
+  "add r5, r5, r1\n"
+
+#define STORE_1                                                                                                        \
+  "ldrd r0, r1, [sp, #8]\n"                                                                                            \
   "strb r4, [r0], #1\n"                                                                                                \
   "strb r5, [r0], #1\n"                                                                                                \
   "cmp r0, r1\n"                                                                                                       \
   "str r0, [sp, #8]\n"                                                                                                 \
   "bne 1b\n"
 
+#if NETWORK_ROUNDING_FLOAT
+DSP_NAKED static void tile_4_float(const conv_tile *tile __attribute__((unused)))
+{
+  __asm__ volatile(ENTER("5") SUMS_4 FLOAT_4 STORE_4 LEAVE);
+}
+
+DSP_NAKED static void tile_1_float(const conv_tile *tile __attribute__((unused)))
+{
+  __asm__ volatile(ENTER("3") SUMS_1 FLOAT_1 STORE_1 LEAVE);
+}
+#else
 DSP_NAKED static void tile_4_relu(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("5") SUMS_4 SCALE_4("") LEAVE);
+  __asm__ volatile(ENTER("5") SUMS_4 SCALE_4("") STORE_4 LEAVE);
 }
 
 DSP_NAKED static void tile_4_plain(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("5") SUMS_4 SCALE_4(HALVES_AWAY_4) LEAVE);
+  __asm__ volatile(ENTER("5") SUMS_4 SCALE_4(HALVES_AWAY_4) STORE_4 LEAVE);
+}
+
+DSP_NAKED static void tile_4_general(const conv_tile *tile __attribute__((unused)))
+{
+  __asm__ volatile(ENTER("5") SUMS_4 GENERAL_4 STORE_4 LEAVE);
 }
 
 DSP_NAKED static void tile_1_relu(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("3") SUMS_1 SCALE_1("") LEAVE);
+  __asm__ volatile(ENTER("3") SUMS_1 SCALE_1("") STORE_1 LEAVE);
 }
 
 DSP_NAKED static void tile_1_plain(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("3") SUMS_1 SCALE_1(HALVES_AWAY_1) LEAVE);
+  __asm__ volatile(ENTER("3") SUMS_1 SCALE_1(HALVES_AWAY_1) STORE_1 LEAVE);
 }
+
+DSP_NAKED static void tile_1_general(const conv_tile *tile __attribute__((unused)))
+{
+  __asm__ volatile(ENTER("3") SUMS_1 GENERAL_1 STORE_1 LEAVE);
+}
+#endif
 
 /* The sums of one pair of channels as they are, int32, where the output would be. */
 DSP_NAKED static void tile_4_sums(const conv_tile *tile __attribute__((unused)))
@@ -289,41 +526,21 @@ static void pair_sums(const conv_tile *tile, const uint32_t *packed, int32_t pix
 static void tile_scaled(const conv_tile *tile, int32_t pixels, int32_t scaling)
 {
   const int32_t words = (int32_t)(tile->last - tile->columns) / pixels;
+  const int32_t scale_words = dsp_scale_words(scaling);
   const uint32_t *packed = tile->packed;
   uint32_t sums[8];
   int8_t *output;
   for (output = tile->output; output != tile->end; output += 2) {
-    const uint32_t *quantization = packed + 2 + words;
-    int32_t pixel;
+    const uint32_t *scale = packed + 2 + words;
+    int32_t i;
     pair_sums(tile, packed, pixels, sums);
-    for (pixel = 0; pixel < 2 * pixels; pixel++) {
-      const int32_t channel = pixel / pixels;
-      output[(pixel % pixels) * tile->step + channel] =
-          dsp_scale(sums[pixel], (int32_t)quantization[2 * channel], (int32_t)quantization[2 * channel + 1], tile->zero,
-                    scaling);
+    for (i = 0; i < 2 * pixels; i++) {
+      const int32_t channel = i / pixels;
+      output[(i % pixels) * tile->step + channel] =
+          dsp_scale(sums[i], scale + scale_words * channel, &tile->limits, scaling);
     }
-    packed = quantization + 4;
+    packed = scale + 2 * scale_words;
   }
-}
-
-static void tile_4_relu(const conv_tile *tile)
-{
-  tile_scaled(tile, 4, DSP_SCALE_RELU);
-}
-
-static void tile_4_plain(const conv_tile *tile)
-{
-  tile_scaled(tile, 4, DSP_SCALE_PLAIN);
-}
-
-static void tile_1_relu(const conv_tile *tile)
-{
-  tile_scaled(tile, 1, DSP_SCALE_RELU);
-}
-
-static void tile_1_plain(const conv_tile *tile)
-{
-  tile_scaled(tile, 1, DSP_SCALE_PLAIN);
 }
 
 static void tile_4_sums(const conv_tile *tile)
@@ -355,6 +572,25 @@ static uint32_t *spread_4(const int8_t *input, uint32_t *to, int32_t step, int32
 }
 #endif
 
+/* The channels of one tile in pairs, in the way of `scaling`. */
+static void tile_pairs(const conv_tile *tile, int32_t pixels, int32_t scaling)
+{
+#if !KERNELS_DSP_ASSEMBLY
+  tile_scaled(tile, pixels, scaling);
+#elif NETWORK_ROUNDING_FLOAT
+  (void)scaling;
+  (pixels == 4 ? tile_4_float : tile_1_float)(tile);
+#else
+  if (scaling == DSP_SCALE_RELU) {
+    (pixels == 4 ? tile_4_relu : tile_1_relu)(tile);
+  } else if (scaling == DSP_SCALE_PLAIN) {
+    (pixels == 4 ? tile_4_plain : tile_1_plain)(tile);
+  } else {
+    (pixels == 4 ? tile_4_general : tile_1_general)(tile);
+  }
+#endif
+}
+
 /* `words` words of one pixel to words of halves, `lanes` words apart; returns the end. */
 static uint32_t *spread_lane(const int8_t *input, uint32_t *to, int32_t lanes, int32_t words)
 {
@@ -382,25 +618,23 @@ static uint32_t *fill_lane(uint32_t *to, int32_t lanes, int32_t words, uint32_t 
 /* All channels of one tile of `pixels` pixels, 4 or 1. */
 static void finish_tile(conv_tile *tile, int32_t pixels, const conv_dsp_params *p)
 {
-  const int32_t pair_words = 6 + p->depth / 2;
-  const int32_t scaled = p->scaling <= DSP_SCALE_PLAIN ? p->output_channels / 2 : 0;
+  const int32_t scale_words = dsp_scale_words(p->scaling);
+  const int32_t pair_words = 2 + p->depth / 2 + 2 * scale_words;
+  const int32_t pairs = p->scaling < DSP_SCALE_C ? p->output_channels / 2 : 0;
   int8_t *output = tile->output;
   int32_t channel, pixel, i;
   tile->packed = p->packed;
   tile->last = tile->columns + pixels * (p->depth / 2);
   tile->step = p->output_channels;
   tile->three_steps = 3 * p->output_channels;
-  tile->zero = p->output_zero;
-  if (scaled > 0) {
-    tile->end = output + 2 * scaled;
-    if (p->scaling == DSP_SCALE_RELU) {
-      (pixels == 4 ? tile_4_relu : tile_1_relu)(tile);
-    } else {
-      (pixels == 4 ? tile_4_plain : tile_1_plain)(tile);
-    }
-    tile->packed += scaled * pair_words;
+  tile->limits = dsp_limits_of(p->scaling, p->output_zero, p->activation_min, p->activation_max);
+  if (pairs > 0) {
+    tile->end = output + 2 * pairs;
+    tile_pairs(tile, pixels, p->scaling);
+    tile->packed += pairs * pair_words;
   }
-  for (channel = 2 * scaled; channel < p->output_channels; channel += 2) {
+  for (channel = 2 * pairs; channel < p->output_channels; channel += 2) {
+    const uint32_t *scale = tile->packed + 2 + p->depth / 2;
     int32_t sums[8];
     tile->output = (int8_t *)sums;
     (pixels == 4 ? tile_4_sums : tile_1_sums)(tile);
@@ -408,7 +642,7 @@ static void finish_tile(conv_tile *tile, int32_t pixels, const conv_dsp_params *
     for (i = 0; i < 2 && channel + i < p->output_channels; i++) {
       for (pixel = 0; pixel < pixels; pixel++) {
         const int32_t value =
-            dsp_requantize(sums[i * pixels + pixel], tile->packed - 4 + 2 * i, p->scaling == DSP_SCALE_ONCE);
+            dsp_requantize(sums[i * pixels + pixel], scale + scale_words * i, p->scaling == DSP_SCALE_ONCE);
         output[pixel * p->output_channels + channel + i] =
             (int8_t)clamp(value + p->output_zero, p->activation_min, p->activation_max);
       }

@@ -9,11 +9,11 @@ typedef struct {
   const uint32_t *packed; /* 0: as in the parameters */
   int8_t *output;         /* 4: of the pixel, or of the first of two */
   int32_t step;           /* 8: bytes to the second one's; 0: only the first is wanted, and written last */
-  int32_t zero;           /* 12: of the output */
-  int32_t channels;       /* 16: the end of those to be made, whole fours */
-  const int8_t **taps;    /* 20: pixels of the input, or the row of zero points */
-  const int8_t **end;     /* 24: of `taps` */
-  int32_t first;          /* 28: of the channels to be made */
+  int32_t channels;       /* 12: the end of those to be made, whole fours */
+  const int8_t **taps;    /* 16: pixels of the input, or the row of zero points */
+  const int8_t **end;     /* 20: of `taps` */
+  int32_t first;          /* 24: of the channels to be made */
+  dsp_limits limits;      /* 28, 32, 36 */
 } depthwise_pixel;
 
 #if KERNELS_DSP_ASSEMBLY
@@ -68,12 +68,11 @@ typedef struct {
   "smlabt r11, r10, r3, r11\n"                                                                                         \
   "smlabt r12, r4, r2, r12\n"
 
-/* dsp_scale of these four sums. The frame: 24 packed, 28 output, 32 step, 36 zero, 40 channels, 44 taps, 48 end,
-   52 first, 56 the channels at hand. */
+/* dsp_scale of these four sums. The frame: 24 packed, 28 output, 32 step, 36 channels, 40 taps, 44 end,
+   48 first, 52 zero, 56 middle, 60 back, 64 the channels at hand. */
 #define SCALE_3X3(halves)                                                                                              \
   "ldmia lr!, {r2-r5}\n"                                                                                               \
-  "ldrd r7, r8, [sp, #28]\n"                                                                                           \
-  "ldr r6, [sp, #36]\n"                                                                                                \
+  "ldr r6, [sp, #52]\n"                                                                                                \
   "smmlar r11, r11, r2, r11\n"                                                                                         \
   "smmlar r0, r0, r2, r0\n"                                                                                            \
   "smmlar r12, r12, r4, r12\n"                                                                                         \
@@ -86,12 +85,7 @@ typedef struct {
   "ssat r11, #8, r11\n"                                                                                                \
   "ssat r0, #8, r0\n"                                                                                                  \
   "ssat r12, #8, r12\n"                                                                                                \
-  "ssat r1, #8, r1\n"                                                                                                  \
-  "strb r0, [r7, r8]\n"                                                                                                \
-  "strb r11, [r7], #1\n"                                                                                               \
-  "strb r1, [r7, r8]\n"                                                                                                \
-  "strb r12, [r7], #1\n"                                                                                               \
-  "str r7, [sp, #28]\n"
+  "ssat r1, #8, r1\n"
 
 #define HALVES_AWAY_3X3                                                                                                \
   "add r11, r11, r11, asr #31\n"                                                                                       \
@@ -99,11 +93,107 @@ typedef struct {
   "add r12, r12, r12, asr #31\n"                                                                                       \
   "add r1, r1, r1, asr #31\n"
 
+#define GENERAL_3X3                                                                                                    \
+  "ldmia lr!, {r2-r5}\n"                                                                                               \
+  "ldr r6, [sp, #52]\n"                                                                                                \
+  "lsl r11, r11, r3\n"                                                                                                 \
+  "lsl r0, r0, r3\n"                                                                                                   \
+  "smmlar r11, r11, r2, r11\n"                                                                                         \
+  "smmlar r0, r0, r2, r0\n"                                                                                            \
+  "lsl r11, r11, r4\n"                                                                                                 \
+  "lsl r0, r0, r4\n"                                                                                                   \
+  "add r11, r11, r11, asr #31\n"                                                                                       \
+  "add r0, r0, r0, asr #31\n"                                                                                          \
+  "smmlsr r11, r11, r5, r6\n"                                                                                          \
+  "smmlsr r0, r0, r5, r6\n"                                                                                            \
+  "ldmia lr!, {r2-r5}\n"                                                                                               \
+  "lsl r12, r12, r3\n"                                                                                                 \
+  "lsl r1, r1, r3\n"                                                                                                   \
+  "smmlar r12, r12, r2, r12\n"                                                                                         \
+  "smmlar r1, r1, r2, r1\n"                                                                                            \
+  "lsl r12, r12, r4\n"                                                                                                 \
+  "lsl r1, r1, r4\n"                                                                                                   \
+  "add r12, r12, r12, asr #31\n"                                                                                       \
+  "add r1, r1, r1, asr #31\n"                                                                                          \
+  "smmlsr r12, r12, r5, r6\n"                                                                                          \
+  "smmlsr r1, r1, r5, r6\n"                                                                                            \
+  "ldrd r2, r3, [sp, #56]\n"                                                                                           \
+  "ssat r11, #8, r11\n"                                                                                                \
+  "ssat r0, #8, r0\n"                                                                                                  \
+  "ssat r12, #8, r12\n"                                                                                                \
+  "ssat r1, #8, r1\n"                                                                                                  \
+  "add r11, r11, r2\n"                                                                                                 \
+  "add r0, r0, r2\n"                                                                                                   \
+  "add r12, r12, r2\n"                                                                                                 \
+  "add r1, r1, r2\n"                                                                                                   \
+  "ssat r11, #8, r11\n"                                                                                                \
+  "ssat r0, #8, r0\n"                                                                                                  \
+  "ssat r12, #8, r12\n"                                                                                                \
+  "ssat r1, #8, r1\n"                                                                                                  \
+  "add r11, r11, r3\n"                                                                                                 \
+  "add r0, r0, r3\n"                                                                                                   \
+  "add r12, r12, r3\n"                                                                                                 \
+  "add r1, r1, r3\n"
+
+#define FLOAT_3X3                                                                                                      \
+  "ldmia lr!, {r2-r5}\n"                                                                                               \
+  "ldr r6, [sp, #52]\n"                                                                                                \
+  "vmov s0, r2\n"                                                                                                      \
+  "vmov s1, r4\n"                                                                                                      \
+  "vmov s4, s5, r11, r12\n"                                                                                            \
+  "vcvt.f32.s32 s4, s4\n"                                                                                              \
+  "vcvt.f32.s32 s5, s5\n"                                                                                              \
+  "vmul.f32 s4, s4, s0\n"                                                                                              \
+  "vmul.f32 s5, s5, s1\n"                                                                                              \
+  "vcvtr.s32.f32 s4, s4\n"                                                                                             \
+  "vcvtr.s32.f32 s5, s5\n"                                                                                             \
+  "vmov r11, r12, s4, s5\n"                                                                                            \
+  "vmov s4, s5, r0, r1\n"                                                                                              \
+  "vcvt.f32.s32 s4, s4\n"                                                                                              \
+  "vcvt.f32.s32 s5, s5\n"                                                                                              \
+  "vmul.f32 s4, s4, s0\n"                                                                                              \
+  "vmul.f32 s5, s5, s1\n"                                                                                              \
+  "vcvtr.s32.f32 s4, s4\n"                                                                                             \
+  "vcvtr.s32.f32 s5, s5\n"                                                                                             \
+  "vmov r0, r1, s4, s5\n"                                                                                              \
+  "qadd r11, r11, r6\n"                                                                                                \
+  "qadd r12, r12, r6\n"                                                                                                \
+  "qadd r0, r0, r6\n"                                                                                                  \
+  "qadd r1, r1, r6\n"                                                                                                  \
+  "ldrd r2, r3, [sp, #56]\n"                                                                                           \
+  "ssat r11, #8, r11\n"                                                                                                \
+  "ssat r0, #8, r0\n"                                                                                                  \
+  "ssat r12, #8, r12\n"                                                                                                \
+  "ssat r1, #8, r1\n"                                                                                                  \
+  "add r11, r11, r2\n"                                                                                                 \
+  "add r0, r0, r2\n"                                                                                                   \
+  "add r12, r12, r2\n"                                                                                                 \
+  "add r1, r1, r2\n"                                                                                                   \
+  "ssat r11, #8, r11\n"                                                                                                \
+  "ssat r0, #8, r0\n"                                                                                                  \
+  "ssat r12, #8, r12\n"                                                                                                \
+  "ssat r1, #8, r1\n"                                                                                                  \
+  "add r11, r11, r3\n"                                                                                                 \
+  "add r0, r0, r3\n"                                                                                                   \
+  "add r12, r12, r3\n"                                                                                                 \
+  "add r1, r1, r3\n"
+
+/* Four outputs; the second pixel's first, for where there is none. */
 #define STORE_3X3                                                                                                      \
+  "ldrd r7, r8, [sp, #28]\n"                                                                                           \
+  "strb r0, [r7, r8]\n"                                                                                                \
+  "strb r11, [r7], #1\n"                                                                                               \
+  "strb r1, [r7, r8]\n"                                                                                                \
+  "strb r12, [r7], #1\n"                                                                                               \
+  "str r7, [sp, #28]\n"
+
+/* The sums: the second pixel's two, the first one's two. r9 is the number of bytes of scales. */
+#define KEEP_3X3                                                                                                       \
   "ldr r7, [sp, #28]\n"                                                                                                \
-  "stmia r7!, {r0, r1, r11, r12}\n"  /* the second pixel's two, the first one's two */                                 \
+  "stmia r7!, {r0, r1, r11, r12}\n"                                                                                    \
   "str r7, [sp, #28]\n"                                                                                                \
-  "adds lr, #16\n"
+  "ldr r7, [sp, #32]\n"                                                                                                \
+  "add lr, r7\n"
 
 /* Words of columns of two pixels each, four channels: the first two channels' stay in r4-r9, the others' go to the stack. */
 #define LOAD_3X3                                                                                                       \
@@ -116,12 +206,14 @@ typedef struct {
 #define DEPTHWISE_3X3(finish)                                                                                          \
   "push {r4-r11, lr}\n"                                                                                                \
   "ldm r0, {r4-r11}\n"                                                                                                 \
-  "sub sp, #60\n"                                                                                                      \
+  "ldrd r2, r3, [r0, #32]\n"                                                                                           \
+  "sub sp, #68\n"                                                                                                      \
+  "strd r2, r3, [sp, #56]\n"                                                                                           \
   "mov lr, r4\n"                                                                                                       \
-  "mov r12, r11\n"                                                                                                     \
+  "mov r12, r10\n"                                                                                                     \
   "add r0, sp, #24\n"                                                                                                  \
   "stm r0, {r4-r11}\n"                                                                                                 \
-  "mov r10, r9\n"                                                                                                      \
+  "mov r10, r8\n"                                                                                                      \
   "1:\n"                                                                                                               \
   LOAD_3X3                                                                                                             \
   "pkhbt r4, r0, r1, lsl #16\n"                                                                                        \
@@ -142,29 +234,32 @@ typedef struct {
   "pkhtb r1, r3, r2, asr #16\n"                                                                                        \
   "strd r0, r1, [sp, #16]\n"                                                                                           \
   "adds r12, #4\n"                                                                                                     \
-  "str r12, [sp, #56]\n"                                                                                               \
+  "str r12, [sp, #64]\n"                                                                                               \
   SUMS_3X3 finish                                                                                                      \
   "ldm sp, {r4-r9}\n"                                                                                                  \
   SUMS_3X3 finish                                                                                                      \
-  "ldrd r0, r10, [sp, #40]\n"                                                                                          \
-  "ldr r12, [sp, #56]\n"                                                                                               \
+  "ldrd r0, r10, [sp, #36]\n"                                                                                          \
+  "ldr r12, [sp, #64]\n"                                                                                               \
   "cmp r12, r0\n"                                                                                                      \
   "bne 1b\n"                                                                                                           \
-  "add sp, #60\n"                                                                                                      \
+  "add sp, #68\n"                                                                                                      \
   "pop {r4-r11, pc}\n"
 
-/* Any kernel, one pixel, four channels: r4-r7 are the sums. The frame: 0 packed, 4 output, 8 step, 12 zero, 16 channels,
-   20 taps, 24 end. */
+/* Any kernel, one pixel, four channels: r4-r7 are the sums. The frame: 0 packed, 4 output, 8 step, 12 channels,
+   16 taps, 20 end, 24 first, 28 zero, 32 middle, 36 back. */
 #define DEPTHWISE_1(finish)                                                                                            \
   "push {r4-r11, lr}\n"                                                                                                \
   "ldm r0, {r4-r11}\n"                                                                                                 \
-  "sub sp, #28\n"                                                                                                      \
-  "stm sp, {r4-r10}\n"                                                                                                 \
+  "ldrd r2, r3, [r0, #32]\n"                                                                                           \
+  "sub sp, #40\n"                                                                                                      \
+  "stm sp, {r4-r11}\n"                                                                                                 \
+  "strd r2, r3, [sp, #32]\n"                                                                                           \
   "mov lr, r4\n"                                                                                                       \
-  "mov r12, r11\n"                                                                                                     \
+  "mov r12, r10\n"                                                                                                     \
+  "mov r10, r9\n"                                                                                                     \
   "1:\n"                                                                                                               \
   "ldmia lr!, {r4-r7}\n"                                                                                               \
-  "ldr r11, [sp, #20]\n"                                                                                               \
+  "ldr r11, [sp, #16]\n"                                                                                               \
   "2:\n"                                                                                                               \
   "ldrd r0, r1, [r11], #8\n"                                                                                           \
   "ldrd r2, r3, [lr], #8\n"                                                                                            \
@@ -189,15 +284,15 @@ typedef struct {
   "ldr r9, [sp, #4]\n"                                                                                                 \
   finish                                                                                                               \
   "str r9, [sp, #4]\n"                                                                                                 \
-  "ldr r0, [sp, #16]\n"                                                                                                \
+  "ldr r0, [sp, #12]\n"                                                                                                \
   "adds r12, #4\n"                                                                                                     \
   "cmp r12, r0\n"                                                                                                      \
   "bne 1b\n"                                                                                                           \
-  "add sp, #28\n"                                                                                                      \
+  "add sp, #40\n"                                                                                                      \
   "pop {r4-r11, pc}\n"
 
 #define SCALE_DEPTHWISE_1(halves)                                                                                      \
-  "ldr r8, [sp, #12]\n"                                                                                                \
+  "ldr r8, [sp, #28]\n"                                                                                                \
   "ldmia lr!, {r0-r3}\n"                                                                                               \
   "smmlar r4, r4, r0, r4\n"                                                                                            \
   "smmlar r5, r5, r2, r5\n"                                                                                            \
@@ -213,11 +308,7 @@ typedef struct {
   "ssat r4, #8, r4\n"                                                                                                  \
   "ssat r5, #8, r5\n"                                                                                                  \
   "ssat r6, #8, r6\n"                                                                                                  \
-  "ssat r7, #8, r7\n"                                                                                                  \
-  "strb r4, [r9], #1\n"                                                                                                \
-  "strb r5, [r9], #1\n"                                                                                                \
-  "strb r6, [r9], #1\n"                                                                                                \
-  "strb r7, [r9], #1\n"
+  "ssat r7, #8, r7\n"
 
 #define HALVES_AWAY_DEPTHWISE_1                                                                                        \
   "add r4, r4, r4, asr #31\n"                                                                                          \
@@ -225,40 +316,160 @@ typedef struct {
   "add r6, r6, r6, asr #31\n"                                                                                          \
   "add r7, r7, r7, asr #31\n"
 
-#define STORE_DEPTHWISE_1                                                                                              \
-  "stmia r9!, {r4-r7}\n"                                                                                               \
-  "adds lr, #32\n"
+#define GENERAL_DEPTHWISE_1                                                                                            \
+  "ldr r8, [sp, #28]\n"                                                                                                \
+  "ldmia lr!, {r0-r3}\n"                                                                                               \
+  "lsl r4, r4, r1\n"                                                                                                   \
+  "smmlar r4, r4, r0, r4\n"                                                                                            \
+  "lsl r4, r4, r2\n"                                                                                                   \
+  "add r4, r4, r4, asr #31\n"                                                                                          \
+  "smmlsr r4, r4, r3, r8\n"                                                                                            \
+  "ldmia lr!, {r0-r3}\n"                                                                                               \
+  "lsl r5, r5, r1\n"                                                                                                   \
+  "smmlar r5, r5, r0, r5\n"                                                                                            \
+  "lsl r5, r5, r2\n"                                                                                                   \
+  "add r5, r5, r5, asr #31\n"                                                                                          \
+  "smmlsr r5, r5, r3, r8\n"                                                                                            \
+  "ldmia lr!, {r0-r3}\n"                                                                                               \
+  "lsl r6, r6, r1\n"                                                                                                   \
+  "smmlar r6, r6, r0, r6\n"                                                                                            \
+  "lsl r6, r6, r2\n"                                                                                                   \
+  "add r6, r6, r6, asr #31\n"                                                                                          \
+  "smmlsr r6, r6, r3, r8\n"                                                                                            \
+  "ldmia lr!, {r0-r3}\n"                                                                                               \
+  "lsl r7, r7, r1\n"                                                                                                   \
+  "smmlar r7, r7, r0, r7\n"                                                                                            \
+  "lsl r7, r7, r2\n"                                                                                                   \
+  "add r7, r7, r7, asr #31\n"                                                                                          \
+  "smmlsr r7, r7, r3, r8\n"                                                                                            \
+  "ldrd r0, r1, [sp, #32]\n"                                                                                           \
+  "ssat r4, #8, r4\n"                                                                                                  \
+  "ssat r5, #8, r5\n"                                                                                                  \
+  "ssat r6, #8, r6\n"                                                                                                  \
+  "ssat r7, #8, r7\n"                                                                                                  \
+  "add r4, r4, r0\n"                                                                                                   \
+  "add r5, r5, r0\n"                                                                                                   \
+  "add r6, r6, r0\n"                                                                                                   \
+  "add r7, r7, r0\n"                                                                                                   \
+  "ssat r4, #8, r4\n"                                                                                                  \
+  "ssat r5, #8, r5\n"                                                                                                  \
+  "ssat r6, #8, r6\n"                                                                                                  \
+  "ssat r7, #8, r7\n"                                                                                                  \
+  "add r4, r4, r1\n"                                                                                                   \
+  "add r5, r5, r1\n"                                                                                                   \
+  "add r6, r6, r1\n"                                                                                                   \
+  "add r7, r7, r1\n"
 
+#define FLOAT_DEPTHWISE_1                                                                                              \
+  "ldr r8, [sp, #28]\n"                                                                                                \
+  "ldmia lr!, {r0-r3}\n"                                                                                               \
+  "vmov s0, r0\n"                                                                                                      \
+  "vmov s1, r2\n"                                                                                                      \
+  "ldmia lr!, {r0-r3}\n"                                                                                               \
+  "vmov s2, r0\n"                                                                                                      \
+  "vmov s3, r2\n"                                                                                                      \
+  "vmov s4, s5, r4, r5\n"                                                                                              \
+  "vcvt.f32.s32 s4, s4\n"                                                                                              \
+  "vcvt.f32.s32 s5, s5\n"                                                                                              \
+  "vmul.f32 s4, s4, s0\n"                                                                                              \
+  "vmul.f32 s5, s5, s1\n"                                                                                              \
+  "vcvtr.s32.f32 s4, s4\n"                                                                                             \
+  "vcvtr.s32.f32 s5, s5\n"                                                                                             \
+  "vmov r4, r5, s4, s5\n"                                                                                              \
+  "vmov s4, s5, r6, r7\n"                                                                                              \
+  "vcvt.f32.s32 s4, s4\n"                                                                                              \
+  "vcvt.f32.s32 s5, s5\n"                                                                                              \
+  "vmul.f32 s4, s4, s2\n"                                                                                              \
+  "vmul.f32 s5, s5, s3\n"                                                                                              \
+  "vcvtr.s32.f32 s4, s4\n"                                                                                             \
+  "vcvtr.s32.f32 s5, s5\n"                                                                                             \
+  "vmov r6, r7, s4, s5\n"                                                                                              \
+  "qadd r4, r4, r8\n"                                                                                                  \
+  "qadd r5, r5, r8\n"                                                                                                  \
+  "qadd r6, r6, r8\n"                                                                                                  \
+  "qadd r7, r7, r8\n"                                                                                                  \
+  "ldrd r0, r1, [sp, #32]\n"                                                                                           \
+  "ssat r4, #8, r4\n"                                                                                                  \
+  "ssat r5, #8, r5\n"                                                                                                  \
+  "ssat r6, #8, r6\n"                                                                                                  \
+  "ssat r7, #8, r7\n"                                                                                                  \
+  "add r4, r4, r0\n"                                                                                                   \
+  "add r5, r5, r0\n"                                                                                                   \
+  "add r6, r6, r0\n"                                                                                                   \
+  "add r7, r7, r0\n"                                                                                                   \
+  "ssat r4, #8, r4\n"                                                                                                  \
+  "ssat r5, #8, r5\n"                                                                                                  \
+  "ssat r6, #8, r6\n"                                                                                                  \
+  "ssat r7, #8, r7\n"                                                                                                  \
+  "add r4, r4, r1\n"                                                                                                   \
+  "add r5, r5, r1\n"                                                                                                   \
+  "add r6, r6, r1\n"                                                                                                   \
+  "add r7, r7, r1\n"
+
+#define STORE_DEPTHWISE_1                                                                                              \
+  "strb r4, [r9], #1\n"                                                                                                \
+  "strb r5, [r9], #1\n"                                                                                                \
+  "strb r6, [r9], #1\n"                                                                                                \
+  "strb r7, [r9], #1\n"
+
+#define KEEP_DEPTHWISE_1                                                                                               \
+  "stmia r9!, {r4-r7}\n"                                                                                               \
+  "ldr r0, [sp, #8]\n"                                                                                                 \
+  "add lr, r0\n"
+
+#if NETWORK_ROUNDING_FLOAT
+DSP_NAKED static void pair_3x3_float(const depthwise_pixel *pixel __attribute__((unused)))
+{
+  __asm__ volatile(DEPTHWISE_3X3(FLOAT_3X3 STORE_3X3));
+}
+
+DSP_NAKED static void single_float(const depthwise_pixel *pixel __attribute__((unused)))
+{
+  __asm__ volatile(DEPTHWISE_1(FLOAT_DEPTHWISE_1 STORE_DEPTHWISE_1));
+}
+#else
 DSP_NAKED static void pair_3x3_relu(const depthwise_pixel *pixel __attribute__((unused)))
 {
-  __asm__ volatile(DEPTHWISE_3X3(SCALE_3X3("")));
-}
-
-DSP_NAKED static void pair_3x3_plain(const depthwise_pixel *pixel __attribute__((unused)))
-{
-  __asm__ volatile(DEPTHWISE_3X3(SCALE_3X3(HALVES_AWAY_3X3)));
-}
-
-/* The sums as they are, int32, eight for each four channels: second pixel a, b, first pixel a, b, then c and d. */
-DSP_NAKED static void pair_3x3_sums(const depthwise_pixel *pixel __attribute__((unused)))
-{
-  __asm__ volatile(DEPTHWISE_3X3(STORE_3X3));
+  __asm__ volatile(DEPTHWISE_3X3(SCALE_3X3("") STORE_3X3));
 }
 
 DSP_NAKED static void single_relu(const depthwise_pixel *pixel __attribute__((unused)))
 {
-  __asm__ volatile(DEPTHWISE_1(SCALE_DEPTHWISE_1("")));
+  __asm__ volatile(DEPTHWISE_1(SCALE_DEPTHWISE_1("") STORE_DEPTHWISE_1));
+}
+
+DSP_NAKED static void pair_3x3_plain(const depthwise_pixel *pixel __attribute__((unused)))
+{
+  __asm__ volatile(DEPTHWISE_3X3(SCALE_3X3(HALVES_AWAY_3X3) STORE_3X3));
 }
 
 DSP_NAKED static void single_plain(const depthwise_pixel *pixel __attribute__((unused)))
 {
-  __asm__ volatile(DEPTHWISE_1(SCALE_DEPTHWISE_1(HALVES_AWAY_DEPTHWISE_1)));
+  __asm__ volatile(DEPTHWISE_1(SCALE_DEPTHWISE_1(HALVES_AWAY_DEPTHWISE_1) STORE_DEPTHWISE_1));
 }
 
-/* The sums as they are, four for each four channels. */
+DSP_NAKED static void pair_3x3_general(const depthwise_pixel *pixel __attribute__((unused)))
+{
+  __asm__ volatile(DEPTHWISE_3X3(GENERAL_3X3 STORE_3X3));
+}
+
+DSP_NAKED static void single_general(const depthwise_pixel *pixel __attribute__((unused)))
+{
+  __asm__ volatile(DEPTHWISE_1(GENERAL_DEPTHWISE_1 STORE_DEPTHWISE_1));
+}
+#endif
+
+/* The sums of four channels as they are, int32, where the output would be: second pixel a, b, first pixel a, b, then c and
+   d. `step` are the bytes of the numbers for scaling that are passed over at a time. */
+DSP_NAKED static void pair_3x3_sums(const depthwise_pixel *pixel __attribute__((unused)))
+{
+  __asm__ volatile(DEPTHWISE_3X3(KEEP_3X3));
+}
+
+/* The same of one pixel. */
 DSP_NAKED static void single_sums(const depthwise_pixel *pixel __attribute__((unused)))
 {
-  __asm__ volatile(DEPTHWISE_1(STORE_DEPTHWISE_1));
+  __asm__ volatile(DEPTHWISE_1(KEEP_DEPTHWISE_1));
 }
 /* clang-format on */
 #else
@@ -305,6 +516,7 @@ static void sums_3x3(const depthwise_pixel *pixel, const uint32_t *packed, int32
 
 static void pair_3x3(const depthwise_pixel *pixel, int32_t scaling)
 {
+  const int32_t scale_words = dsp_scale_words(scaling);
   const uint32_t *packed = pixel->packed;
   int32_t channel, i;
   for (channel = pixel->first; channel < pixel->channels; channel += 2) {
@@ -313,34 +525,18 @@ static void pair_3x3(const depthwise_pixel *pixel, int32_t scaling)
     packed += 7;
     for (i = 0; i < 4; i++) {
       pixel->output[(i < 2 ? pixel->step : 0) + channel + (i & 1)] =
-          dsp_scale(sums[i], (int32_t)packed[2 * (i & 1)], (int32_t)packed[2 * (i & 1) + 1], pixel->zero, scaling);
+          dsp_scale(sums[i], packed + scale_words * (i & 1), &pixel->limits, scaling);
     }
-    packed += 4;
+    packed += 2 * scale_words;
   }
-}
-
-static void pair_3x3_relu(const depthwise_pixel *pixel)
-{
-  pair_3x3(pixel, DSP_SCALE_RELU);
-}
-
-static void pair_3x3_plain(const depthwise_pixel *pixel)
-{
-  pair_3x3(pixel, DSP_SCALE_PLAIN);
 }
 
 static void pair_3x3_sums(const depthwise_pixel *pixel)
 {
-  int32_t channel;
-  int8_t *to = pixel->output;
-  const uint32_t *packed = pixel->packed;
-  for (channel = pixel->first; channel < pixel->channels; channel += 2) {
-    uint32_t sums[4];
-    sums_3x3(pixel, packed, channel, sums);
-    memcpy(to, sums, sizeof sums);
-    packed += 11;
-    to += sizeof sums;
-  }
+  uint32_t sums[8];
+  sums_3x3(pixel, pixel->packed, pixel->first, sums);
+  sums_3x3(pixel, pixel->packed + 7 + pixel->step / 4, pixel->first + 2, sums + 4);
+  memcpy(pixel->output, sums, sizeof sums);
 }
 
 static const uint32_t *sums_1(const depthwise_pixel *pixel, const uint32_t *packed, int32_t channel, uint32_t *sums)
@@ -362,61 +558,72 @@ static const uint32_t *sums_1(const depthwise_pixel *pixel, const uint32_t *pack
 
 static void single(const depthwise_pixel *pixel, int32_t scaling)
 {
+  const int32_t scale_words = dsp_scale_words(scaling);
   const uint32_t *packed = pixel->packed;
   int32_t channel, i;
   for (channel = pixel->first; channel < pixel->channels; channel += 4) {
     uint32_t sums[4];
     packed = sums_1(pixel, packed, channel, sums);
     for (i = 0; i < 4; i++) {
-      pixel->output[channel + i] =
-          dsp_scale(sums[i], (int32_t)packed[2 * i], (int32_t)packed[2 * i + 1], pixel->zero, scaling);
+      pixel->output[channel + i] = dsp_scale(sums[i], packed + scale_words * i, &pixel->limits, scaling);
     }
-    packed += 8;
+    packed += 4 * scale_words;
   }
-}
-
-static void single_relu(const depthwise_pixel *pixel)
-{
-  single(pixel, DSP_SCALE_RELU);
-}
-
-static void single_plain(const depthwise_pixel *pixel)
-{
-  single(pixel, DSP_SCALE_PLAIN);
 }
 
 static void single_sums(const depthwise_pixel *pixel)
 {
-  const uint32_t *packed = pixel->packed;
-  int8_t *to = pixel->output;
-  int32_t channel;
-  for (channel = pixel->first; channel < pixel->channels; channel += 4) {
-    uint32_t sums[4];
-    packed = sums_1(pixel, packed, channel, sums) + 8;
-    memcpy(to, sums, sizeof sums);
-    to += sizeof sums;
-  }
+  uint32_t sums[4];
+  (void)sums_1(pixel, pixel->packed, pixel->first, sums);
+  memcpy(pixel->output, sums, sizeof sums);
 }
 #endif
 
-/* Four channels, fewer at the end, from their sums; `pair`: from those of pair_3x3_sums. */
-static void finish_four(depthwise_pixel *pixel, int8_t *output, int32_t channel, int32_t pair,
+/* All whole fours of channels, in the way of `scaling`. */
+static void pixel_fours(const depthwise_pixel *pixel, int32_t pair, int32_t scaling)
+{
+#if !KERNELS_DSP_ASSEMBLY
+  (pair != 0 ? pair_3x3 : single)(pixel, scaling);
+#elif NETWORK_ROUNDING_FLOAT
+  (void)scaling;
+  (pair != 0 ? pair_3x3_float : single_float)(pixel);
+#else
+  if (scaling == DSP_SCALE_RELU) {
+    (pair != 0 ? pair_3x3_relu : single_relu)(pixel);
+  } else if (scaling == DSP_SCALE_PLAIN) {
+    (pair != 0 ? pair_3x3_plain : single_plain)(pixel);
+  } else {
+    (pair != 0 ? pair_3x3_general : single_general)(pixel);
+  }
+#endif
+}
+
+static int8_t finish(int32_t sum, const uint32_t *scale, const depthwise_dsp_params *p)
+{
+  return (int8_t)clamp(dsp_requantize(sum, scale, 0) + p->output_zero, p->activation_min, p->activation_max);
+}
+
+/* Four channels, fewer at the end, from their sums; `pair`: of one pixel, or of two that are `step` bytes apart. */
+static void finish_four(depthwise_pixel *pixel, int8_t *output, int32_t channel, int32_t pair, int32_t step,
                         const depthwise_dsp_params *p)
 {
+  const int32_t scale_words = dsp_scale_words(p->scaling);
+  const uint32_t *packed = pixel->packed;
   int32_t sums[8];
   int32_t i;
-  const uint32_t *packed = pixel->packed;
   pixel->output = (int8_t *)sums;
+  pixel->step = (pair != 0 ? 8 : 16) * scale_words;
   (pair != 0 ? pair_3x3_sums : single_sums)(pixel);
   for (i = 0; i < 4 && channel + i < p->channels; i++) {
-    const uint32_t *scale = pair != 0 ? packed + 7 + (i / 2) * 11 + 2 * (i & 1)
-                                      : packed + 4 + (pixel->end - pixel->taps) + 2 * i;
-    const int32_t first = pair != 0 ? sums[4 * (i / 2) + 2 + (i & 1)] : sums[i];
-    output[channel + i] = (int8_t)clamp(dsp_requantize(first, scale, 0) + p->output_zero, p->activation_min,
-                                        p->activation_max);
-    if (pixel->step != 0) {
-      output[pixel->step + channel + i] = (int8_t)clamp(
-          dsp_requantize(sums[4 * (i / 2) + (i & 1)], scale, 0) + p->output_zero, p->activation_min, p->activation_max);
+    if (pair != 0) {
+      const uint32_t *scale = packed + 7 + (i / 2) * (7 + 2 * scale_words) + scale_words * (i & 1);
+      const int32_t *both = sums + 4 * (i / 2) + (i & 1);
+      if (step != 0) {
+        output[step + channel + i] = finish(both[0], scale, p);
+      }
+      output[channel + i] = finish(both[2], scale, p);
+    } else {
+      output[channel + i] = finish(sums[i], packed + 4 + (pixel->end - pixel->taps) + scale_words * i, p);
     }
   }
 }
@@ -426,30 +633,26 @@ static void finish_pixels(const int8_t **taps, int32_t count, int8_t *output, in
                           const depthwise_dsp_params *p)
 {
   const int32_t whole = p->channels & ~3;
-  const int32_t four_words = pair != 0 ? 22 : 12 + count;
+  const int32_t four_words = (pair != 0 ? 14 : 4 + count) + 4 * dsp_scale_words(p->scaling);
   int32_t channel, tap;
   depthwise_pixel pixel;
   pixel.packed = p->packed;
   pixel.output = output;
   pixel.step = step;
-  pixel.zero = p->output_zero;
   pixel.taps = taps;
   pixel.end = taps + count;
   pixel.first = 0;
   pixel.channels = whole;
+  pixel.limits = dsp_limits_of(p->scaling, p->output_zero, p->activation_min, p->activation_max);
   if (p->scaling == DSP_SCALE_C) {
     for (channel = 0; channel < whole; channel += 4) {
       pixel.first = channel;
       pixel.channels = channel + 4;
-      finish_four(&pixel, output, channel, pair, p);
+      finish_four(&pixel, output, channel, pair, step, p);
       pixel.packed += four_words;
     }
   } else if (whole > 0) {
-    if (p->scaling == DSP_SCALE_RELU) {
-      (pair != 0 ? pair_3x3_relu : single_relu)(&pixel);
-    } else {
-      (pair != 0 ? pair_3x3_plain : single_plain)(&pixel);
-    }
+    pixel_fours(&pixel, pair, p->scaling);
     pixel.packed += (whole / 4) * four_words;
   }
   if (whole < p->channels) { /* the last channels are copied, so that nothing beyond them is read */
@@ -465,7 +668,7 @@ static void finish_pixels(const int8_t **taps, int32_t count, int8_t *output, in
     pixel.end = rest_taps + count;
     pixel.first = 0;
     pixel.channels = 4;
-    finish_four(&pixel, output, whole, pair, p);
+    finish_four(&pixel, output, whole, pair, step, p);
   }
 }
 

@@ -7,7 +7,8 @@
 
 #include "kernels_common.h"
 
-#if defined(__GNUC__) && defined(__thumb2__) && defined(__ARM_FEATURE_DSP) && !defined(KERNELS_DSP_IN_C)
+#if defined(__GNUC__) && defined(__thumb2__) && defined(__ARM_FEATURE_DSP) && \
+    (defined(__ARM_FP) || !NETWORK_ROUNDING_FLOAT)
 #define KERNELS_DSP_ASSEMBLY 1
 /* The body is assembly alone; arguments are in r0 to r3. */
 #define DSP_NAKED __attribute__((naked, noinline))
@@ -15,13 +16,44 @@
 #define KERNELS_DSP_ASSEMBLY 0
 #endif
 
-/* How sums become outputs, chosen when the code was generated. */
+/* How sums become outputs, chosen when the code was generated. The numbers that follow the weights of each channel:
+   RELU, PLAIN: 2 * M - 2^32, of the multiplier M of requantize(); 2^(32 + shift).
+   GENERAL: the same first number; bits to shift sums left; 1 where the shift is 0 or more; -2^(32 + shift), -2^31 there.
+   FLOAT: the factor's bits; 0.
+   C, ONCE, and in every way for channels left over at the end: multiplier (a factor's bits); shift; 0 up to as many. */
 enum {
-  DSP_SCALE_RELU = 0,  /* two multiplications; negative results are cut off anyway, so their halves do not matter */
-  DSP_SCALE_PLAIN = 1, /* the same, with halves of negative results rounded away from zero */
-  DSP_SCALE_C = 2,     /* requantize() and clamp(), for everything that does not fit */
-  DSP_SCALE_ONCE = 3   /* requantize_once() and clamp() */
+  DSP_SCALE_RELU = 0,    /* shifts of -2 and less; negative results are cut off, so nobody sees how they are rounded */
+  DSP_SCALE_PLAIN = 1,   /* shifts of -2 and less */
+  DSP_SCALE_GENERAL = 2, /* all shifts and clamps */
+  DSP_SCALE_FLOAT = 3,   /* the same of networks from ONNX */
+  DSP_SCALE_C = 4,       /* requantize() and clamp(), for sums that do not fit */
+  DSP_SCALE_ONCE = 5     /* requantize_once() and clamp() */
 };
+
+/* Numbers of a channel after its weights. */
+static inline int32_t dsp_scale_words(int32_t scaling)
+{
+  return scaling == DSP_SCALE_GENERAL ? 4 : 2;
+}
+
+/* What is done to scaled sums: `zero` is added, then `middle`, then `back`, with a cut to -128..127 after the first two.
+   Where only that cut is wanted, `zero` is the output's zero point and the others are not used. */
+typedef struct {
+  int32_t zero;
+  int32_t middle;
+  int32_t back;
+} dsp_limits;
+
+static inline dsp_limits dsp_limits_of(int32_t scaling, int32_t zero, int32_t low, int32_t high)
+{
+  dsp_limits limits = {zero, 0, 0};
+  if (scaling == DSP_SCALE_GENERAL || scaling == DSP_SCALE_FLOAT) {
+    limits.zero = zero + 127 - high;  /* so that `high` is cut off at 127 */
+    limits.middle = high - low - 255; /* and `low` at -128 */
+    limits.back = low + 128;
+  }
+  return limits;
+}
 
 /* Four bytes as a number, lowest byte first. */
 static inline uint32_t dsp_load(const void *from)
@@ -78,19 +110,41 @@ static inline int32_t dsp_multiply_high(int32_t high, int32_t a, int32_t b)
   return (int32_t)((uint32_t)high + (uint32_t)(product >> 32));
 }
 
-/* DSP_SCALE_RELU and DSP_SCALE_PLAIN. `multiplier` is 2 * M - 2^32 for the multiplier M of requantize(), and `divider`
-   2^(32 + shift): the first step is sum * M / 2^31, the second divides by 2^-shift, each to the nearest. */
-static inline int8_t dsp_scale(uint32_t sum, int32_t multiplier, int32_t divider, int32_t zero, int32_t scaling)
+/* high * 2^32 - a * b, divided by 2^32, halves up. */
+static inline int32_t dsp_multiply_high_less(int32_t high, int32_t a, int32_t b)
 {
-  int32_t value = dsp_multiply_high((int32_t)sum, (int32_t)sum, multiplier);
-  if (scaling == DSP_SCALE_PLAIN) {
-    value += value >> 31;
+  const uint64_t product = (uint64_t)(-((int64_t)a * b)) + ((uint64_t)1 << 31);
+  return (int32_t)((uint32_t)high + (uint32_t)(product >> 32));
+}
+
+/* All ways but C and ONCE; `scale` are the channel's numbers. */
+static inline int8_t dsp_scale(uint32_t sum, const uint32_t *scale, const dsp_limits *limits, int32_t scaling)
+{
+  int32_t value = (int32_t)sum;
+#if NETWORK_ROUNDING_FLOAT
+  float factor;
+  memcpy(&factor, scale, sizeof factor);
+  value = round_even((float)value * factor) + limits->zero;
+#else
+  if (scaling == DSP_SCALE_GENERAL) {
+    value = shift_left(value, (int32_t)scale[1]);
+    value = shift_left(dsp_multiply_high(value, value, (int32_t)scale[0]), (int32_t)scale[2]);
+    value = dsp_multiply_high_less(limits->zero, value + (value >> 31), (int32_t)scale[3]);
+  } else {
+    value = dsp_multiply_high(value, value, (int32_t)scale[0]);
+    if (scaling == DSP_SCALE_PLAIN) {
+      value += value >> 31;
+    }
+    return (int8_t)clamp(dsp_multiply_high(limits->zero, value, (int32_t)scale[1]), -128, 127);
   }
-  return (int8_t)clamp(dsp_multiply_high(zero, value, divider), -128, 127);
+#endif
+  (void)scaling;
+  value = clamp(value, -128, 127) + limits->middle;
+  return (int8_t)(clamp(value, -128, 127) + limits->back);
 }
 #endif
 
-/* Sums as `multiplier` and `shift` of the packed stream say; float multipliers lie there by their bits. */
+/* C and ONCE: the first two of the channel's numbers are multiplier and shift. */
 static inline int32_t dsp_requantize(int32_t sum, const uint32_t *packed, int32_t once)
 {
   multiplier_t multiplier;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stm32pose.codegen.lower.dsp_pack import ONCE, pad_to, scale_words, scaling_of, sums_of, words_of
+from stm32pose.codegen.lower.dsp_pack import pad_to, scale_words, scaling_of, sums_of, words_of
 from stm32pose.codegen.lower.weighted import Weighted
 from stm32pose.codegen.network import Operator
 from stm32pose.codegen.overlap import lead, window_needs, window_starts
@@ -72,7 +72,7 @@ def _call(
 ) -> Call:
     """`needed`: [pixels], the lowest byte of the input that is read for a pixel or any later one."""
     weights = int(layer.weights.size) // layer.channels
-    depth, channels, pixels = weights + -weights % 4, int(np.prod(layer.input.shape[-1:])), len(needed)
+    depth, pixels = weights + -weights % 4, len(needed)
     gathered = int(fields["input_channels"]) % 4 != 0  # type: ignore[arg-type]
     at_once = PIXELS if pixels >= PIXELS else 1
     scaling = scaling_of(layer)
@@ -114,8 +114,6 @@ def pack_conv(layer: Weighted, scaling: int) -> np.ndarray:
     weights = pad_to(pad_to(weights, 1, 4), 0, 2)
     pairs = weights.reshape(len(weights) // 2, 2, -1, 2, 2)  # pair, channel, fours, k / 2, k % 2
     words = words_of(pairs.transpose(0, 2, 4, 3, 1).reshape(len(pairs), -1))  # pair, (fours, k % 2, k / 2, channel)
-    scales = scale_words(layer, scaling)
-    if layer.channels % 2 and scaling <= ONCE - 1:
-        scales[-1] = scale_words(layer, ONCE)[-1]
+    scales = pad_to(scale_words(layer, scaling, layer.channels % 2), 0, 2)
     biases = pad_to(bias, 0, 2).reshape(-1, 2)
-    return np.concatenate([biases, words, pad_to(scales, 0, 2).reshape(-1, 4)], 1).reshape(-1)
+    return np.concatenate([biases, words, scales.reshape(len(pairs), -1)], 1).reshape(-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stm32pose.codegen.lower.dsp_pack import C_CODE, pad_to, scale_words, scaling_of, sums_of, words_of
+from stm32pose.codegen.lower.dsp_pack import pad_to, scale_words, scaling_of, sums_of, words_of
 from stm32pose.codegen.lower.weighted import Weighted
 from stm32pose.codegen.network import Operator
 from stm32pose.codegen.overlap import lead, window_needs, window_starts
@@ -82,7 +82,7 @@ def pack_3x3(layer: Weighted, scaling: int) -> np.ndarray:
     taps, bias, scales = _parts(layer, scaling)
     pairs = taps[:, np.array(PAIRS_3X3)]  # channel, word, tap
     words = words_of(pairs.reshape(-1, 2, 5, 2).transpose(0, 2, 3, 1).reshape(-1, 20))
-    return np.concatenate([bias.reshape(-1, 2), words, scales.reshape(-1, 4)], 1).reshape(-1)
+    return np.concatenate([bias.reshape(-1, 2), words, scales.reshape(len(words), -1)], 1).reshape(-1)
 
 
 def pack_taps(layer: Weighted, scaling: int) -> np.ndarray:
@@ -90,13 +90,11 @@ def pack_taps(layer: Weighted, scaling: int) -> np.ndarray:
     taps, bias, scales = _parts(layer, scaling)
     pairs = pad_to(taps, 1, 2).reshape(len(taps) // 4, 2, 2, -1, 2)  # four, half, channel, word, tap
     words = words_of(pairs.transpose(0, 3, 1, 4, 2).reshape(len(pairs), -1))
-    return np.concatenate([bias.reshape(-1, 4), words, scales.reshape(-1, 8)], 1).reshape(-1)
+    return np.concatenate([bias.reshape(-1, 4), words, scales.reshape(len(words), -1)], 1).reshape(-1)
 
 
 def _parts(layer: Weighted, scaling: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(weights [C, taps], biases [C], scales [C, 2]), C rounded up to fours; the last fours of three or less in C code."""
+    """(weights [C, taps], biases [C], scales [C, n]), C rounded up to fours."""
     taps, bias = sums_of(layer, scaling)
-    scales = scale_words(layer, scaling)
-    whole = layer.channels - layer.channels % 4
-    scales[whole:] = scale_words(layer, C_CODE)[whole:]
+    scales = scale_words(layer, scaling, layer.channels % 4)
     return pad_to(taps, 0, 4), pad_to(bias, 0, 4), pad_to(scales, 0, 4)

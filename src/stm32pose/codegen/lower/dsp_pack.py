@@ -6,43 +6,58 @@ import numpy as np
 
 from stm32pose.codegen.lower.weighted import Weighted
 
-RELU, PLAIN, C_CODE, ONCE = range(4)
+RELU, PLAIN, GENERAL, FLOAT, C_CODE, ONCE = range(6)
 """DSP_SCALE_... of kernels_dsp.h."""
 
 
 def scaling_of(layer: Weighted) -> int:
-    """How the kernels turn sums into outputs.
+    """How the kernels turn sums into outputs; the first two ways are the quick ones.
 
-    The two quick ways need divisions by 4 or more, and a clamp to -128..127 alone. With a zero point of -128 negative
-    results are cut off, so that nobody sees how their halves are rounded.
+    With a zero point of -128 negative results are cut off, so that nobody sees how their halves are rounded.
     """
     if layer.once:
         return ONCE
-    used = layer.shift[layer.multiplier != 0]
-    if not layer.fixed or (used > -2).any() or (layer.low, layer.high) != (-128, 127):
-        return C_CODE
-    return RELU if layer.output.zero_point == -128 else PLAIN
+    if not layer.fixed:
+        return FLOAT
+    used = layer.multiplier != 0
+    if not (layer.shift[used] > -2).any() and (layer.low, layer.high) == (-128, 127):
+        return RELU if layer.output.zero_point == -128 else PLAIN
+    # Where nothing is divided, the kernels double the scaled sum first.
+    most = np.maximum(np.abs(layer.sum_low), np.abs(layer.sum_high)) << np.maximum(layer.shift, 0).astype(np.int64)
+    return C_CODE if (used & (layer.shift >= 0) & (most >= 1 << 30)).any() else GENERAL
 
 
-def scale_words(layer: Weighted, scaling: int) -> np.ndarray:
-    """[C, 2] uint32: the two numbers that follow a channel's weights."""
-    if scaling in (C_CODE, ONCE):
-        first = layer.multiplier.astype(np.int32 if layer.fixed else np.float32).view(np.uint32)
-        return np.stack([first, layer.shift.astype(np.int32).view(np.uint32)], -1)
-    dead = layer.multiplier == 0
-    multiplier = np.where(dead, 1 << 30, layer.multiplier.astype(np.int64))
+def scale_words(layer: Weighted, scaling: int, left_over: int) -> np.ndarray:
+    """[C, n] uint32: the numbers that follow a channel's weights, those of the last `left_over` channels for C code."""
+    in_c = np.zeros((layer.channels, 4 if scaling == GENERAL else 2), np.uint32)
+    in_c[:, 0] = layer.multiplier.astype(np.int32 if layer.fixed else np.float32).view(np.uint32)
+    in_c[:, 1] = layer.shift.astype(np.int32).view(np.uint32)
+    if scaling in (FLOAT, C_CODE, ONCE):
+        return in_c
+    dead = _dead(layer, scaling)
+    multiplier = 2 * np.where(dead, 1 << 30, layer.multiplier.astype(np.int64))
     shift = np.where(dead, -2, layer.shift.astype(np.int64))
-    return np.stack([2 * multiplier, np.int64(1) << (32 + shift)], -1).astype(np.uint32)
+    if scaling == GENERAL:
+        divider = -(np.int64(1) << (32 + np.minimum(shift, -1)))
+        words = np.stack([multiplier, np.maximum(shift, 0), shift >= 0, divider], -1)
+    else:
+        words = np.stack([multiplier, np.int64(1) << (32 + shift)], -1)
+    words = (words & 0xFFFFFFFF).astype(np.uint32)
+    first = layer.channels - left_over
+    return np.concatenate([words[:first], in_c[first:]])
 
 
 def sums_of(layer: Weighted, scaling: int) -> tuple[np.ndarray, np.ndarray]:
-    """(weights [C, K] int8, bias [C] uint32 with the input's zero point folded in), for channels of multiplier 0 zeros."""
+    """(weights [C, K] int8, bias [C] uint32 with the input's zero point folded in)."""
     weights = np.moveaxis(layer.weights, layer.channel_axis, 0).reshape(layer.channels, -1)
-    bias = layer.folded_bias()
-    if scaling in (RELU, PLAIN):
-        dead = layer.multiplier == 0
-        weights, bias = np.where(dead[:, None], np.int8(0), weights), np.where(dead, 0, bias)
+    dead = _dead(layer, scaling)
+    weights, bias = np.where(dead[:, None], np.int8(0), weights), np.where(dead, 0, layer.folded_bias())
     return weights, (bias & 0xFFFFFFFF).astype(np.uint32)
+
+
+def _dead(layer: Weighted, scaling: int) -> np.ndarray:
+    """[C], channels with a multiplier of 0, which the assembly cannot have: they get sums of 0 instead."""
+    return (layer.multiplier == 0) & (scaling in (RELU, PLAIN, GENERAL))
 
 
 def words_of(values: np.ndarray) -> np.ndarray:
