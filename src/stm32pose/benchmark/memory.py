@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from random import Random
 
 from stm32pose.benchmark.graph import Graph
+from stm32pose.codegen.plan_search import Block, Problem, search
 
 ALIGNMENT = 8
-TRIES = 100
-"""Random orders tried where the ordered ones do not reach the lower bound."""
 IN_PLACE = (
     "QUANTIZE",
     "LOGISTIC",
@@ -118,67 +116,17 @@ def lifetimes(graph: Graph, *, in_place: bool = False) -> list[Buffer]:
 
 
 def plan_buffers(buffers: Sequence[Buffer], steps: int) -> MemoryPlan:
-    """Place buffers so that no two that live at once overlap.
-
-    Greedy: largest first, each into the tightest gap that holds it among the buffers already placed that live at the
-    same time. On every published network of shared/models this order reaches the lower bound; where it does not, other
-    orders are tried, some of them random (with a fixed seed), and the smallest arena is taken.
-    """
+    """Place buffers so that no two that live at once overlap, by the planner of generated code."""
     steps = max(steps, 1 + max((buffer.last for buffer in buffers), default=0))
-    change = [0] * (steps + 1)
-    for buffer in buffers:
-        size = _aligned(buffer.size)
-        change[buffer.first] += size
-        change[buffer.last + 1] -= size
-    live, total = [], 0
-    for step in range(steps):
-        total += change[step]
-        live.append(total)
-    bound = max(live, default=0)
-    best: list[Allocation] = []
-    peak = -1
-    for ordered in _orders(buffers):
-        placed = _place(ordered)
-        reached = max((item.offset + _aligned(item.size) for item in placed), default=0)
-        if peak < 0 or reached < peak:
-            best, peak = placed, reached
-        if peak == bound:
-            break
-    best.sort(key=lambda item: (item.first, item.offset))
-    return MemoryPlan(tuple(best), peak, bound, live.index(bound) if live else 0, tuple(live))
-
-
-def _orders(buffers: Sequence[Buffer]) -> Iterator[list[Buffer]]:
-    """Orders of placing, the best guess first."""
-    by_size = sorted(buffers, key=lambda buffer: (-buffer.size, buffer.first))
-    yield by_size
-    yield sorted(buffers, key=lambda buffer: (buffer.first - buffer.last, -buffer.size))
-    yield sorted(buffers, key=lambda buffer: (buffer.first, -buffer.size))
-    random = Random(0)
-    for _ in range(TRIES):
-        yield sorted(by_size, key=lambda buffer: -buffer.size * random.uniform(0.5, 1.5))
-
-
-def _place(buffers: Sequence[Buffer]) -> list[Allocation]:
-    placed: list[Allocation] = []
-    for buffer in buffers:
-        size = _aligned(buffer.size)
-        others = sorted(
-            ((other.offset, other.offset + _aligned(other.size)) for other in placed if _meet(buffer, other)),
-        )
-        best, tightest, end = None, None, 0
-        for start, stop in others:
-            gap = start - end
-            if gap >= size and (tightest is None or gap < tightest):
-                best, tightest = end, gap
-            end = max(end, stop)
-        offset = end if best is None else best
-        placed.append(Allocation(buffer.name, offset, buffer.size, buffer.first, buffer.last, buffer.tensors))
-    return placed
-
-
-def _meet(one: Buffer, other: Allocation) -> bool:
-    return one.first <= other.last and other.first <= one.last
+    problem = Problem([Block(_aligned(buffer.size), buffer.first, buffer.last) for buffer in buffers], {})
+    placing = search(problem, steps)
+    live = tuple(problem.live(steps)[1 : steps + 1])
+    allocations = [
+        Allocation(buffer.name, offset, buffer.size, buffer.first, buffer.last, buffer.tensors)
+        for buffer, offset in zip(buffers, placing.offsets, strict=True)
+    ]
+    allocations.sort(key=lambda item: (item.first, item.offset))
+    return MemoryPlan(tuple(allocations), placing.peak, max(live), live.index(max(live)), live)
 
 
 def _aligned(size: int) -> int:
