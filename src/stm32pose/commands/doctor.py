@@ -11,6 +11,7 @@ from importlib import metadata
 
 import stm32pose
 from stm32pose.commands.tables import show_table
+from stm32pose.errors import UserError
 from stm32pose.programs import PROGRAMS, find_program
 from stm32pose.reporting.console import say
 
@@ -30,6 +31,8 @@ PACKAGES = {
     "clearml": ("tracking, optional: pip install 'stm32pose[clearml]'", ("clearml",)),
     "onnx": ("ONNX models, optional: pip install 'stm32pose[onnx]'", ("onnx",)),
     "onnxruntime": ("ONNX models, optional", ("onnxruntime", "onnxruntime-gpu")),
+    "ziglang": ("emulated boards, optional: pip install 'stm32pose[emulator]'", ("ziglang",)),
+    "unicorn": ("emulated boards, optional", ("unicorn",)),
 }
 CLOUD = (
     ("https://stedgeai-dc.st.com/assets/versions.json", "ST Edge AI Developer Cloud"),
@@ -55,6 +58,7 @@ def doctor(*, cloud: bool = False) -> int:
         say(f"{name}: {found}" if found else f"{name}: not found; {program.use}")
         if not found:
             say(f"    looked at {', '.join(looked)}", style="dim")
+    say(f"emulated boards (benchmarking.backend: emulate): {emulated()}")
     if cloud:
         for address, name in CLOUD:
             say(f"{name}: {reach(address)}")
@@ -73,6 +77,21 @@ def package_version(distributions: tuple[str, ...]) -> str | None:
         except metadata.PackageNotFoundError:
             continue
     return None
+
+
+def emulated() -> str:
+    """What emulates boards here, or what to install."""
+    from stm32pose.benchmark.emulate.toolchains import DEBIAN, PIP, has_pip_route, missing_programs
+
+    try:
+        missing = missing_programs()
+    except UserError as error:
+        return str(error)
+    if not missing:
+        return "by QEMU"
+    if has_pip_route():
+        return f"by Unicorn; {', '.join(missing)} not found, {DEBIAN} brings QEMU and GCC"
+    return f"{', '.join(missing)} not found; {DEBIAN}, or {PIP}"
 
 
 def gpu() -> str:

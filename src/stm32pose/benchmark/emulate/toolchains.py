@@ -71,16 +71,16 @@ def find_tools(target: Target, *, where: str = "benchmarking.backend: emulate") 
     check_core(target, target.core or target.name, where=where)
     gcc, looked_gcc = find_program(GCC)
     qemu, looked_qemu = find_program(QEMU)
-    if gcc is not None and qemu is not None:
+    missing = missing_programs()
+    if gcc is not None and qemu is not None and not missing:
         return gcc_toolchain(gcc), qemu_emulator(qemu)
     if has_pip_route() and target.name in _ZIG_CPU:
         return zig_toolchain(), unicorn_emulator()
-    missing = [name for name, found in ((GCC, gcc), (QEMU, qemu)) if found is None]
     looked = dict.fromkeys(looked_gcc + looked_qemu)
     only = "" if target.name in _ZIG_CPU else f" (not for {target.core}: Unicorn has no such processor)"
     raise ConfigError(
-        f"{where}: {' and '.join(missing)} not found (looked at {', '.join(looked)}).\n"
-        f"On Debian or Ubuntu: {DEBIAN}\nElsewhere, Windows too: {PIP}{only}"
+        f"{where}: {' and '.join(missing)} not found (looked at {', '.join(looked)}); on Debian or Ubuntu: {DEBIAN}; "
+        f"elsewhere, Windows too: {PIP}{only}"
     )
 
 
@@ -94,11 +94,26 @@ def all_tools(target: Target) -> dict[str, tuple[Toolchain, Emulator]]:
     """Every pair that is here, by the emulator's kind; `qemu` first."""
     found: dict[str, tuple[Toolchain, Emulator]] = {}
     gcc, qemu = find_program(GCC)[0], find_program(QEMU)[0]
-    if gcc is not None and qemu is not None and target.machine:
+    if gcc is not None and qemu is not None and target.machine and has_c_library(gcc):
         found["qemu"] = gcc_toolchain(gcc), qemu_emulator(qemu)
     if has_pip_route() and target.name in _ZIG_CPU:
         found["unicorn"] = zig_toolchain(), unicorn_emulator()
     return found
+
+
+def missing_programs() -> list[str]:
+    """What the way by GCC and QEMU lacks on this machine: programs, and the C library of GCC."""
+    gcc, qemu = find_program(GCC)[0], find_program(QEMU)[0]
+    missing = [name for name, found in ((GCC, gcc), (QEMU, qemu)) if found is None]
+    if gcc is not None and not has_c_library(gcc):
+        missing.append(f"the C library of {gcc} (newlib)")
+    return missing
+
+
+def has_c_library(gcc: Path) -> bool:
+    """Whether newlib is there: Debian has it in a package of its own. UserError: GCC does not run."""
+    # GCC answers with the bare name where it finds no such file.
+    return len(Path(_first_line([gcc, "-print-file-name=libc.a"])).parts) > 1
 
 
 def has_pip_route() -> bool:
