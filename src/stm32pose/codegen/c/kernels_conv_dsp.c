@@ -19,7 +19,9 @@ typedef struct {
 #if KERNELS_DSP_ASSEMBLY
 
 /* clang-format off */
-#define ENTER(pixels_shift)                                                                                            \
+/* Copies the tile to the stack and finds where the loop over fours of factors is entered, by their number modulo 4. The
+   frame: the tile's members in order, but for 32 the place of entry, 36 middle, 40 back. */
+#define ENTER(quad_bits, first)                                                                                        \
   "push {r4-r11, lr}\n"                                                                                                \
   "ldm r0, {r4-r11}\n"                                                                                                 \
   "ldrd r2, r3, [r0, #32]\n"                                                                                           \
@@ -27,12 +29,22 @@ typedef struct {
   "stm sp, {r4-r11}\n"                                                                                                 \
   "strd r2, r3, [sp, #36]\n"                                                                                           \
   "mov lr, r5\n"                                                                                                       \
-  "subs r11, r10, r4\n"              /* bytes of columns: by fours of factors, modulo four, the loop is entered */     \
-  "ubfx r11, r11, #" pixels_shift ", #2\n"                                                                             \
-  "adr.w r0, 9f\n"                                                                                                       \
+  "subs r11, r10, r4\n"                                                                                                \
+  "lsrs r11, r11, #" quad_bits "\n"                                                                                    \
+  first                                                                                                                \
+  "and r11, r11, #3\n"                                                                                                 \
+  "2:\n"                                                                                                               \
+  "adr.w r0, 9f\n"                                                                                                     \
   "ldr r1, [r0, r11, lsl #2]\n"                                                                                        \
   "adds r0, r0, r1\n"                                                                                                  \
   "str r0, [sp, #32]\n"
+
+/* The first four factors are before the loop; no others: it is not entered. */
+#define FIRST_APART                                                                                                    \
+  "subs r11, r11, #1\n"                                                                                                \
+  "itt eq\n"                                                                                                           \
+  "moveq r11, #4\n"                                                                                                    \
+  "beq 2f\n"
 
 #define LEAVE                                                                                                          \
   "add sp, #44\n"                                                                                                      \
@@ -41,7 +53,8 @@ typedef struct {
   "9: .word 10b + 1 - 9b\n"                                                                                            \
   ".word 11b + 1 - 9b\n"                                                                                               \
   ".word 12b + 1 - 9b\n"                                                                                               \
-  ".word 13b + 1 - 9b\n"
+  ".word 13b + 1 - 9b\n"                                                                                               \
+  ".word 14b + 1 - 9b\n"
 
 /* Two factors of two channels and four pixels: r4-r7 are the first channel's sums, r8-r11 the second's. */
 #define PAIR_4                                                                                                         \
@@ -59,17 +72,28 @@ typedef struct {
   "smlad r7, r0, r3, r7\n"                                                                                             \
   "smlad r11, r1, r3, r11\n"
 
+/* The same for the first two factors: r4 and r8 are the biases. */
+#define START_4                                                                                                        \
+  "ldr r0, [lr], #4\n"                                                                                                 \
+  "ldrd r2, r3, [r12], #8\n"                                                                                           \
+  "sxtb16 r1, r0, ror #8\n"                                                                                            \
+  "sxtb16 r0, r0\n"                                                                                                    \
+  "smlad r5, r0, r3, r4\n"                                                                                             \
+  "ldrd r6, r7, [r12], #8\n"                                                                                           \
+  "smlad r9, r1, r3, r8\n"                                                                                             \
+  "smlad r10, r1, r6, r8\n"                                                                                            \
+  "smlad r6, r0, r6, r4\n"                                                                                             \
+  "smlad r11, r1, r7, r8\n"                                                                                            \
+  "smlad r7, r0, r7, r4\n"                                                                                             \
+  "smlad r4, r0, r2, r4\n"                                                                                             \
+  "smlad r8, r1, r2, r8\n"
+
 /* All factors of two channels and four pixels. */
 #define SUMS_4                                                                                                         \
   "1:\n"                                                                                                               \
   "ldmia lr!, {r4, r8}\n"                                                                                              \
   "ldr r12, [sp, #0]\n"                                                                                                \
-  "mov r5, r4\n"                                                                                                       \
-  "mov r6, r4\n"                                                                                                       \
-  "mov r7, r4\n"                                                                                                       \
-  "mov r9, r8\n"                                                                                                       \
-  "mov r10, r8\n"                                                                                                      \
-  "mov r11, r8\n"                                                                                                      \
+  START_4 PAIR_4                                                                                                       \
   "ldr pc, [sp, #32]\n"                                                                                                \
   "10:\n" PAIR_4 PAIR_4                                                                                                \
   "13:\n" PAIR_4 PAIR_4                                                                                                \
@@ -77,7 +101,8 @@ typedef struct {
   "11:\n" PAIR_4 PAIR_4                                                                                                \
   "ldr r0, [sp, #24]\n"                                                                                                \
   "cmp r12, r0\n"                                                                                                      \
-  "bne 10b\n"
+  "bne 10b\n"                                                                                                          \
+  "14:\n"
 
 #define HALVES_AWAY_4                                                                                                  \
   "add r4, r4, r4, asr #31\n"                                                                                          \
@@ -419,56 +444,56 @@ typedef struct {
 #if NETWORK_ROUNDING_FLOAT
 DSP_NAKED static void tile_4_float(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("5") SUMS_4 FLOAT_4 STORE_4 LEAVE);
+  __asm__ volatile(ENTER("5", FIRST_APART) SUMS_4 FLOAT_4 STORE_4 LEAVE);
 }
 
 DSP_NAKED static void tile_1_float(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("3") SUMS_1 FLOAT_1 STORE_1 LEAVE);
+  __asm__ volatile(ENTER("3", "") SUMS_1 FLOAT_1 STORE_1 LEAVE);
 }
 #else
 DSP_NAKED static void tile_4_relu(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("5") SUMS_4 SCALE_4("") STORE_4 LEAVE);
+  __asm__ volatile(ENTER("5", FIRST_APART) SUMS_4 SCALE_4("") STORE_4 LEAVE);
 }
 
 DSP_NAKED static void tile_4_plain(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("5") SUMS_4 SCALE_4(HALVES_AWAY_4) STORE_4 LEAVE);
+  __asm__ volatile(ENTER("5", FIRST_APART) SUMS_4 SCALE_4(HALVES_AWAY_4) STORE_4 LEAVE);
 }
 
 DSP_NAKED static void tile_4_general(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("5") SUMS_4 GENERAL_4 STORE_4 LEAVE);
+  __asm__ volatile(ENTER("5", FIRST_APART) SUMS_4 GENERAL_4 STORE_4 LEAVE);
 }
 
 DSP_NAKED static void tile_1_relu(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("3") SUMS_1 SCALE_1("") STORE_1 LEAVE);
+  __asm__ volatile(ENTER("3", "") SUMS_1 SCALE_1("") STORE_1 LEAVE);
 }
 
 DSP_NAKED static void tile_1_plain(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("3") SUMS_1 SCALE_1(HALVES_AWAY_1) STORE_1 LEAVE);
+  __asm__ volatile(ENTER("3", "") SUMS_1 SCALE_1(HALVES_AWAY_1) STORE_1 LEAVE);
 }
 
 DSP_NAKED static void tile_1_general(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("3") SUMS_1 GENERAL_1 STORE_1 LEAVE);
+  __asm__ volatile(ENTER("3", "") SUMS_1 GENERAL_1 STORE_1 LEAVE);
 }
 #endif
 
 /* The sums of one pair of channels as they are, int32, where the output would be. */
 DSP_NAKED static void tile_4_sums(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("5") SUMS_4
+  __asm__ volatile(ENTER("5", FIRST_APART) SUMS_4
                    "ldr r0, [sp, #8]\n"
                    "stm r0, {r4-r11}\n" LEAVE);
 }
 
 DSP_NAKED static void tile_1_sums(const conv_tile *tile __attribute__((unused)))
 {
-  __asm__ volatile(ENTER("3") SUMS_1
+  __asm__ volatile(ENTER("3", "") SUMS_1
                    "ldr r0, [sp, #8]\n"
                    "stm r0, {r4-r5}\n" LEAVE);
 }
@@ -615,30 +640,26 @@ static uint32_t *fill_lane(uint32_t *to, int32_t lanes, int32_t words, uint32_t 
   return to;
 }
 
-/* All channels of one tile of `pixels` pixels, 4 or 1. */
-static void finish_tile(conv_tile *tile, int32_t pixels, const conv_dsp_params *p)
+/* What all tiles have in common. */
+static void start_tiles(conv_tile *tile, const uint32_t *columns, const conv_dsp_params *p)
 {
-  const int32_t scale_words = dsp_scale_words(p->scaling);
-  const int32_t pair_words = 2 + p->depth / 2 + 2 * scale_words;
-  const int32_t pairs = p->scaling < DSP_SCALE_C ? p->output_channels / 2 : 0;
-  int8_t *output = tile->output;
-  int32_t channel, pixel, i;
-  tile->packed = p->packed;
-  tile->last = tile->columns + pixels * (p->depth / 2);
+  tile->columns = columns;
   tile->step = p->output_channels;
   tile->three_steps = 3 * p->output_channels;
   tile->limits = dsp_limits_of(p->scaling, p->output_zero, p->activation_min, p->activation_max);
-  if (pairs > 0) {
-    tile->end = output + 2 * pairs;
-    tile_pairs(tile, pixels, p->scaling);
-    tile->packed += pairs * pair_words;
-  }
-  for (channel = 2 * pairs; channel < p->output_channels; channel += 2) {
+}
+
+/* Channels from `channel` on by requantize(). `tile->packed` is at the first of them. */
+static void finish_in_c(conv_tile *tile, int32_t pixels, int8_t *output, int32_t channel, const conv_dsp_params *p)
+{
+  const int32_t scale_words = dsp_scale_words(p->scaling);
+  int32_t pixel, i;
+  for (; channel < p->output_channels; channel += 2) {
     const uint32_t *scale = tile->packed + 2 + p->depth / 2;
     int32_t sums[8];
     tile->output = (int8_t *)sums;
     (pixels == 4 ? tile_4_sums : tile_1_sums)(tile);
-    tile->packed += pair_words;
+    tile->packed = scale + 2 * scale_words;
     for (i = 0; i < 2 && channel + i < p->output_channels; i++) {
       for (pixel = 0; pixel < pixels; pixel++) {
         const int32_t value =
@@ -647,6 +668,23 @@ static void finish_tile(conv_tile *tile, int32_t pixels, const conv_dsp_params *
             (int8_t)clamp(value + p->output_zero, p->activation_min, p->activation_max);
       }
     }
+  }
+}
+
+/* All channels of one tile of `pixels` pixels, 4 or 1. */
+static void finish_tile(conv_tile *tile, int32_t pixels, int8_t *output, const conv_dsp_params *p)
+{
+  const int32_t paired = p->scaling < DSP_SCALE_C ? p->output_channels & ~1 : 0;
+  tile->packed = p->packed;
+  tile->last = tile->columns + pixels * (p->depth / 2);
+  if (paired > 0) {
+    tile->output = output;
+    tile->end = output + paired;
+    tile_pairs(tile, pixels, p->scaling);
+  }
+  if (paired < p->output_channels) {
+    tile->packed += (paired / 2) * (2 + p->depth / 2 + 2 * dsp_scale_words(p->scaling));
+    finish_in_c(tile, pixels, output, paired, p);
   }
 }
 
@@ -715,6 +753,22 @@ static void gather_bytes(const int8_t *input, int8_t *to, int32_t top, int32_t l
   }
 }
 
+/* As gather_bytes of a window inside the input, by words. Up to three bytes more than the window's are read and written:
+   the next row's are put over them, or they meet weights of 0, or lie in the slack of the scratch. */
+static void gather_words(const int8_t *from, int8_t *to, const conv_dsp_params *p)
+{
+  const int32_t count = p->kernel_width * p->input_channels;
+  const int32_t down = p->dilation_height * p->input_width * p->input_channels;
+  int32_t i, k;
+  for (i = 0; i < p->kernel_height; i++) {
+    for (k = 0; k < count; k += 4) {
+      memcpy(to + k, from + k, 4);
+    }
+    from += down;
+    to += count;
+  }
+}
+
 /* Four windows in one row, all inside the input. */
 static void gather_4(const int8_t *input, uint32_t *to, int32_t top, int32_t left, const conv_dsp_params *p)
 {
@@ -741,10 +795,12 @@ void conv_dsp(const int8_t *input, int8_t *output, void *scratch, const conv_dsp
   const int32_t whole = (p->input_channels & 3) == 0;
   const int32_t reach_down = (p->kernel_height - 1) * p->dilation_height;
   const int32_t reach_right = 3 * p->stride_width + (p->kernel_width - 1) * p->dilation_width;
+  /* Windows that reach the last row (or one of the last, if rows are short) are not read beyond their end. */
+  const int32_t last_row = p->input_height - 1 - 3 / (p->input_width * p->input_channels);
   int32_t left_over = p->output_height * p->output_width;
   int32_t row = 0, column = 0;
   conv_tile tile;
-  tile.columns = columns;
+  start_tiles(&tile, columns, p);
   while (left_over > 0) {
     const int32_t pixels = left_over >= 4 ? 4 : 1;
     const int32_t top = row * p->stride_height - p->pad_top;
@@ -764,6 +820,10 @@ void conv_dsp(const int8_t *input, int8_t *output, void *scratch, const conv_dsp
         const int32_t start_column = column * p->stride_width - p->pad_left;
         if (whole) {
           gather_lane(input, columns + pixel, pixels, start_row, start_column, p);
+        } else if (start_row >= 0 && start_column >= 0 && p->dilation_width == 1 && start_row + reach_down < last_row &&
+                   start_column + p->kernel_width <= p->input_width) {
+          gather_words(input + (start_row * p->input_width + start_column) * p->input_channels,
+                       bytes + pixel * p->depth, p);
         } else {
           gather_bytes(input, bytes + pixel * p->depth, start_row, start_column, p);
         }
@@ -778,8 +838,7 @@ void conv_dsp(const int8_t *input, int8_t *output, void *scratch, const conv_dsp
         (void)spread_lane(bytes, columns, 1, p->depth / 4);
       }
     }
-    tile.output = output;
-    finish_tile(&tile, pixels, p);
+    finish_tile(&tile, pixels, output, p);
     output += pixels * p->output_channels;
     left_over -= pixels;
   }
@@ -792,7 +851,7 @@ void conv_1x1_dsp(const int8_t *input, int8_t *output, void *scratch, const conv
   const int32_t channels = p->input_channels;
   int32_t left_over = p->output_height * p->output_width;
   conv_tile tile;
-  tile.columns = columns;
+  start_tiles(&tile, columns, p);
   while (left_over > 0) {
     const int32_t pixels = left_over >= 4 ? 4 : 1;
     const int8_t *from = input;
@@ -809,8 +868,7 @@ void conv_1x1_dsp(const int8_t *input, int8_t *output, void *scratch, const conv
     } else {
       (void)spread_lane(from, columns, 1, p->depth / 4);
     }
-    tile.output = output;
-    finish_tile(&tile, pixels, p);
+    finish_tile(&tile, pixels, output, p);
     input += pixels * channels;
     output += pixels * p->output_channels;
     left_over -= pixels;

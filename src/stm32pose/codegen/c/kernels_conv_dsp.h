@@ -32,11 +32,11 @@ typedef struct {
   const uint32_t *packed;
 } conv_dsp_params;
 
-/* As `conv` without groups. Scratch: depth * 8 bytes, and as many again by 4 if input_channels is no multiple of 4. */
+/* As `conv` without groups. Scratch: depth * 8 bytes; depth * 4 + 4 more if input_channels is no multiple of 4. */
 void conv_dsp(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
 
 /* Kernel 1 x 1, stride 1: output_height * output_width vectors of input_channels numbers. Scratch: depth * 8 bytes, and
-   depth * 4 more if input_channels is no multiple of 4. */
+   depth * 4 + 4 more if input_channels is no multiple of 4. */
 void conv_1x1_dsp(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
 
 #endif /* KERNELS_CONV_DSP_H */

@@ -187,7 +187,7 @@ typedef struct {
   "strb r12, [r7], #1\n"                                                                                               \
   "str r7, [sp, #28]\n"
 
-/* The sums: the second pixel's two, the first one's two. r9 is the number of bytes of scales. */
+/* The sums: the second pixel's two, the first one's two. `step` is the number of bytes of scales to pass over. */
 #define KEEP_3X3                                                                                                       \
   "ldr r7, [sp, #28]\n"                                                                                                \
   "stmia r7!, {r0, r1, r11, r12}\n"                                                                                    \
@@ -628,75 +628,98 @@ static void finish_four(depthwise_pixel *pixel, int8_t *output, int32_t channel,
   }
 }
 
-/* All channels of one pixel (`step` 0), or of two, `step` bytes apart, which only pair_3x3_... can. */
-static void finish_pixels(const int8_t **taps, int32_t count, int8_t *output, int32_t pair, int32_t step,
-                          const depthwise_dsp_params *p)
+/* Channels by requantize(): all, or those after the last whole four, which are copied so that nothing beyond is read. */
+static void finish_in_c(depthwise_pixel *pixel, int8_t *output, int32_t pair, int32_t step,
+                        const depthwise_dsp_params *p)
 {
+  const int32_t offset = pixel->first;
   const int32_t whole = p->channels & ~3;
+  const int32_t count = (int32_t)(pixel->end - pixel->taps);
   const int32_t four_words = (pair != 0 ? 14 : 4 + count) + 4 * dsp_scale_words(p->scaling);
+  const int8_t **taps = pixel->taps;
   int32_t channel, tap;
-  depthwise_pixel pixel;
-  pixel.packed = p->packed;
-  pixel.output = output;
-  pixel.step = step;
-  pixel.taps = taps;
-  pixel.end = taps + count;
-  pixel.first = 0;
-  pixel.channels = whole;
-  pixel.limits = dsp_limits_of(p->scaling, p->output_zero, p->activation_min, p->activation_max);
+  pixel->packed = p->packed;
   if (p->scaling == DSP_SCALE_C) {
     for (channel = 0; channel < whole; channel += 4) {
-      pixel.first = channel;
-      pixel.channels = channel + 4;
-      finish_four(&pixel, output, channel, pair, step, p);
-      pixel.packed += four_words;
+      pixel->first = offset + channel;
+      pixel->channels = offset + channel + 4;
+      finish_four(pixel, output, channel, pair, step, p);
+      pixel->packed += four_words;
     }
-  } else if (whole > 0) {
-    pixel_fours(&pixel, pair, p->scaling);
-    pixel.packed += (whole / 4) * four_words;
+  } else {
+    pixel->packed += (whole / 4) * four_words;
   }
-  if (whole < p->channels) { /* the last channels are copied, so that nothing beyond them is read */
+  if (whole < p->channels) {
     int8_t rest[4 * DEPTHWISE_DSP_TAPS] = {0};
     const int8_t *rest_taps[DEPTHWISE_DSP_TAPS];
     for (tap = 0; tap < count; tap++) {
       for (channel = whole; channel < p->channels; channel++) {
-        rest[4 * tap + channel - whole] = taps[tap][channel];
+        rest[4 * tap + channel - whole] = taps[tap][offset + channel];
       }
       rest_taps[tap] = rest + 4 * tap;
     }
-    pixel.taps = rest_taps;
-    pixel.end = rest_taps + count;
-    pixel.first = 0;
-    pixel.channels = 4;
-    finish_four(&pixel, output, whole, pair, step, p);
+    pixel->taps = rest_taps;
+    pixel->end = rest_taps + count;
+    pixel->first = 0;
+    pixel->channels = 4;
+    finish_four(pixel, output, whole, pair, step, p);
+  }
+  pixel->taps = taps;
+  pixel->end = taps + count;
+}
+
+/* All channels of one pixel (`step` 0), or of two, `step` bytes apart, which only pair_3x3_... can. The taps lie `offset`
+   bytes after the pointers. */
+static void finish_pixels(depthwise_pixel *pixel, int32_t offset, int8_t *output, int32_t pair, int32_t step,
+                          const depthwise_dsp_params *p)
+{
+  const int32_t whole = p->channels & ~3;
+  pixel->first = offset;
+  if (p->scaling < DSP_SCALE_C && whole > 0) {
+    pixel->packed = p->packed;
+    pixel->output = output;
+    pixel->step = step;
+    pixel->channels = offset + whole;
+    pixel_fours(pixel, pair, p->scaling);
+  }
+  if (p->scaling >= DSP_SCALE_C || whole < p->channels) {
+    finish_in_c(pixel, output, pair, step, p);
   }
 }
 
-static const int8_t *pixel_at(const int8_t *input, const int8_t *zeros, int32_t row, int32_t column,
-                              const depthwise_dsp_params *p)
+/* The input's row, or none where it is outside. */
+static const int8_t *row_at(const int8_t *input, int32_t row, const depthwise_dsp_params *p)
 {
-  const int32_t inside = row >= 0 && row < p->input_height && column >= 0 && column < p->input_width;
-  return inside != 0 ? input + (row * p->input_width + column) * p->channels : zeros;
+  return row >= 0 && row < p->input_height ? input + row * p->input_width * p->channels : NULL;
+}
+
+static const int8_t *pixel_at(const int8_t *row, int32_t column, const int8_t *zeros, const depthwise_dsp_params *p)
+{
+  return row != NULL && column >= 0 && column < p->input_width ? row + column * p->channels : zeros;
 }
 
 void depthwise_dsp(const int8_t *input, int8_t *output, void *scratch, const depthwise_dsp_params *p)
 {
+  const int32_t taps_used = p->kernel_height * p->kernel_width;
   const int8_t *taps[DEPTHWISE_DSP_TAPS];
   int32_t row, column, i, j;
+  depthwise_pixel pixel;
   memset(scratch, p->input_zero, (size_t)p->channels);
+  pixel.taps = taps;
+  pixel.end = taps + taps_used + (taps_used & 1);
+  pixel.limits = dsp_limits_of(p->scaling, p->output_zero, p->activation_min, p->activation_max);
+  taps[taps_used] = scratch;
   for (row = 0; row < p->output_height; row++) {
     for (column = 0; column < p->output_width; column++) {
-      int32_t count = 0;
+      const int32_t left = column * p->stride_width - p->pad_left;
+      const int8_t **tap = taps;
       for (i = 0; i < p->kernel_height; i++) {
+        const int8_t *line = row_at(input, row * p->stride_height - p->pad_top + i * p->dilation_height, p);
         for (j = 0; j < p->kernel_width; j++) {
-          taps[count++] = pixel_at(input, scratch, row * p->stride_height - p->pad_top + i * p->dilation_height,
-                                   column * p->stride_width - p->pad_left + j * p->dilation_width, p);
+          *tap++ = pixel_at(line, left + j * p->dilation_width, scratch, p);
         }
       }
-      if ((count & 1) != 0) {
-        taps[count++] = scratch;
-      }
-      finish_pixels(taps, count, output, 0, 0, p);
+      finish_pixels(&pixel, 0, output, 0, 0, p);
       output += p->channels;
     }
   }
@@ -706,24 +729,31 @@ void depthwise_3x3_dsp(const int8_t *input, int8_t *output, void *scratch, const
 {
   const int8_t *taps[12];
   int32_t row, column, i;
+  depthwise_pixel pixel;
   memset(scratch, p->input_zero, (size_t)p->channels);
+  pixel.taps = taps;
+  pixel.end = taps + 12;
+  pixel.limits = dsp_limits_of(p->scaling, p->output_zero, p->activation_min, p->activation_max);
   for (row = 0; row < p->output_height; row++) {
-    const int32_t top = row - p->pad_top;
+    const int8_t *top = row_at(input, row - p->pad_top, p);
+    const int8_t *middle = row_at(input, row - p->pad_top + 1, p);
+    const int8_t *bottom = row_at(input, row - p->pad_top + 2, p);
+    const int32_t inside = top != NULL && middle != NULL && bottom != NULL;
+    int32_t started = 0;
     for (column = 0; column < p->output_width; column += 2) {
       const int32_t left = column - p->pad_left;
       const int32_t pixels = column + 1 < p->output_width ? 2 : 1;
-      if (column > 0 && left > 1 && left + 3 < p->input_width) {
-        for (i = 0; i < 12; i++) {
-          taps[i] += taps[i] == (const int8_t *)scratch ? 0 : 2 * p->channels;
-        }
-      } else {
+      const int32_t shared = inside != 0 && left >= 0 && left + 3 < p->input_width;
+      const int32_t origin = shared != 0 ? 0 : left;
+      if (shared == 0 || started == 0) { /* all windows inside the input have the same pointers, from its edge */
         for (i = 0; i < 4; i++) {
-          taps[2 * i] = pixel_at(input, scratch, top, left + i, p);
-          taps[2 * i + 1] = pixel_at(input, scratch, top + 1, left + i, p);
-          taps[8 + i] = pixel_at(input, scratch, top + 2, left + i, p);
+          taps[2 * i] = pixel_at(top, origin + i, scratch, p);
+          taps[2 * i + 1] = pixel_at(middle, origin + i, scratch, p);
+          taps[8 + i] = pixel_at(bottom, origin + i, scratch, p);
         }
       }
-      finish_pixels(taps, 12, output, 1, pixels == 2 ? p->channels : 0, p);
+      started = shared;
+      finish_pixels(&pixel, (left - origin) * p->channels, output, 1, pixels == 2 ? p->channels : 0, p);
       output += pixels * p->channels;
     }
   }

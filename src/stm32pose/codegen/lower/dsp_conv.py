@@ -95,7 +95,7 @@ def _call(
         kind=op.kind,
         name=op.name,
         macs=macs,
-        scratch_bytes=8 * depth + (at_once * depth if gathered else 0),
+        scratch_bytes=8 * depth + (at_once * depth + 4 if gathered else 0),
         leads=(group_lead(needed, layer.channels, layer.input.elements),),
     )
 
