@@ -482,11 +482,11 @@ static uint32_t mix(const int8_t *first, const int8_t *second, int32_t upper)
   return (one & 0xFFFFu) | (two << 16);
 }
 
-/* Sums of two channels of two pixels: second pixel a, b, first pixel a, b. */
+/* Sums of two channels, `channel` after the first, of two pixels: second pixel a, b, first pixel a, b. */
 static void sums_3x3(const depthwise_pixel *pixel, const uint32_t *packed, int32_t channel, uint32_t *sums)
 {
   const int32_t upper = (channel >> 1) & 1;
-  const int32_t four = channel & ~3;
+  const int32_t four = pixel->first + (channel & ~3);
   uint32_t x[6];
   int32_t i, j, k;
   for (i = 0; i < 6; i++) {
@@ -519,7 +519,7 @@ static void pair_3x3(const depthwise_pixel *pixel, int32_t scaling)
   const int32_t scale_words = dsp_scale_words(scaling);
   const uint32_t *packed = pixel->packed;
   int32_t channel, i;
-  for (channel = pixel->first; channel < pixel->channels; channel += 2) {
+  for (channel = 0; channel < pixel->channels - pixel->first; channel += 2) {
     uint32_t sums[4];
     sums_3x3(pixel, packed, channel, sums);
     packed += 7;
@@ -534,8 +534,8 @@ static void pair_3x3(const depthwise_pixel *pixel, int32_t scaling)
 static void pair_3x3_sums(const depthwise_pixel *pixel)
 {
   uint32_t sums[8];
-  sums_3x3(pixel, pixel->packed, pixel->first, sums);
-  sums_3x3(pixel, pixel->packed + 7 + pixel->step / 4, pixel->first + 2, sums + 4);
+  sums_3x3(pixel, pixel->packed, 0, sums);
+  sums_3x3(pixel, pixel->packed + 7 + pixel->step / 4, 2, sums + 4);
   memcpy(pixel->output, sums, sizeof sums);
 }
 
@@ -547,7 +547,7 @@ static const uint32_t *sums_1(const depthwise_pixel *pixel, const uint32_t *pack
   for (tap = pixel->taps; tap != pixel->end; tap += 2) {
     int32_t upper;
     for (upper = 0; upper < 2; upper++) {
-      const uint32_t x = mix(tap[0] + channel, tap[1] + channel, upper);
+      const uint32_t x = mix(tap[0] + pixel->first + channel, tap[1] + pixel->first + channel, upper);
       sums[2 * upper] = dsp_dual(dsp_even(x), dsp_even(*packed), sums[2 * upper]);
       sums[2 * upper + 1] = dsp_dual(dsp_odd(x), dsp_odd(*packed), sums[2 * upper + 1]);
       packed++;
@@ -561,7 +561,7 @@ static void single(const depthwise_pixel *pixel, int32_t scaling)
   const int32_t scale_words = dsp_scale_words(scaling);
   const uint32_t *packed = pixel->packed;
   int32_t channel, i;
-  for (channel = pixel->first; channel < pixel->channels; channel += 4) {
+  for (channel = 0; channel < pixel->channels - pixel->first; channel += 4) {
     uint32_t sums[4];
     packed = sums_1(pixel, packed, channel, sums);
     for (i = 0; i < 4; i++) {
@@ -574,7 +574,7 @@ static void single(const depthwise_pixel *pixel, int32_t scaling)
 static void single_sums(const depthwise_pixel *pixel)
 {
   uint32_t sums[4];
-  (void)sums_1(pixel, pixel->packed, pixel->first, sums);
+  (void)sums_1(pixel, pixel->packed, 0, sums);
   memcpy(pixel->output, sums, sizeof sums);
 }
 #endif
