@@ -60,7 +60,7 @@ def open_reference(model: Path | bytes) -> Any:
 
     from stm32pose.inference.quiet import quiet_streams
 
-    content = model if isinstance(model, bytes) else model.read_bytes()
+    content = _with_known_versions(model if isinstance(model, bytes) else model.read_bytes())
     try:
         with quiet_streams():
             interpreter = Interpreter(
@@ -72,6 +72,33 @@ def open_reference(model: Path | bytes) -> Any:
     except (RuntimeError, ValueError) as error:
         raise UserError(f"LiteRT cannot load it: {first_line(error)}") from error
     return interpreter
+
+
+REFERENCE_VERSIONS = {"TILE": 2}
+"""Newest version of an operator that LiteRT's table of reference kernels lists, where files in use have a newer one.
+
+The kernel is the same: the number only tells which types may come.
+"""
+
+
+def _with_known_versions(content: bytes) -> bytes:
+    """The file with version numbers that the reference kernels' table lists."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    from stm32pose.inference.tflite_file import DAMAGE
+
+    changed = bytearray(content)
+    try:
+        model = schema.Model.GetRootAs(content, 0)
+        for index in range(model.OperatorCodesLength()):
+            code: Any = model.OperatorCodes(index)
+            for kind, newest in REFERENCE_VERSIONS.items():
+                if code.BuiltinCode() == getattr(schema.BuiltinOperator, kind) and code.Version() > newest:
+                    place = code._tab.Pos + code._tab.Offset(8)  # third field of the table: vtable slot 4 + 2 * 2
+                    changed[place : place + 4] = newest.to_bytes(4, "little")
+    except DAMAGE:
+        return content  # LiteRT will say what is wrong
+    return bytes(changed)
 
 
 def expected_outputs(network: Network, inputs: Sequence[np.ndarray], *, seconds: float = LONGEST_S) -> list[np.ndarray]:
