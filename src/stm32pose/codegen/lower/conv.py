@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from stm32pose.codegen.lower.dsp_conv import conv_dsp_call
+from stm32pose.codegen.lower.dsp_depthwise import depthwise_dsp_call
+from stm32pose.codegen.lower.mve_conv import conv_mve_call, depthwise_mve_call
 from stm32pose.codegen.lower.weighted import Weighted, weighted
 from stm32pose.codegen.network import Network, Operator, refuse
 from stm32pose.codegen.overlap import lead, window_needs, window_starts
@@ -19,7 +22,8 @@ def lower_conv(op: Operator, network: Network, target: Target) -> list[Call]:
         raise refuse(network, op, f"weights {list(layer.weights.shape)} for {layer.input.shape[3]} input channels")
     _check_shapes(op, network, layer)
     macs = layer.output.elements * int(layer.weights[0].size)
-    return [conv_call(op, layer, macs)]
+    faster = {"dsp": conv_dsp_call, "mve": conv_mve_call}.get(target.simd)
+    return [(faster and faster(op, layer, macs)) or conv_call(op, layer, macs)]
 
 
 def conv_call(op: Operator, layer: Weighted, macs: int) -> Call:
@@ -54,7 +58,8 @@ def lower_depthwise(op: Operator, network: Network, target: Target) -> list[Call
         raise refuse(network, op, f"weights {list(layer.weights.shape)} for {channels} input channels")
     _check_shapes(op, network, layer)
     macs = layer.output.elements * layer.weights.shape[1] * layer.weights.shape[2]
-    return [depthwise_call(op, layer, macs)]
+    faster = {"dsp": depthwise_dsp_call, "mve": depthwise_mve_call}.get(target.simd)
+    return [(faster and faster(op, layer, macs)) or depthwise_call(op, layer, macs)]
 
 
 def depthwise_call(op: Operator, layer: Weighted, macs: int) -> Call:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from stm32pose.codegen.lower.dsp_conv import fully_connected_dsp_call
+from stm32pose.codegen.lower.mve_conv import fully_connected_mve_call
 from stm32pose.codegen.lower.weighted import Weighted, weighted
 from stm32pose.codegen.network import Network, Operator, refuse
 from stm32pose.codegen.overlap import lead
@@ -20,7 +22,8 @@ def lower_fully_connected(op: Operator, network: Network, target: Target) -> lis
     rows, rest = divmod(layer.input.elements, count) if count else (0, 1)
     if rest or layer.output.elements != rows * layer.channels:
         raise refuse(network, op, f"{list(layer.input.shape)} to {list(layer.output.shape)}, weights {count} wide")
-    return [fully_connected_call(op, layer, rows)]
+    faster = {"dsp": fully_connected_dsp_call, "mve": fully_connected_mve_call}.get(target.simd)
+    return [(faster and faster(op, layer, rows)) or fully_connected_call(op, layer, rows)]
 
 
 def fully_connected_call(op: Operator, layer: Weighted, rows: int) -> Call:
