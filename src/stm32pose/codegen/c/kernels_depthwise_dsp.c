@@ -21,24 +21,24 @@ typedef struct {
 /* clang-format off */
 /* Two channels of two pixels. In: r4-r7 words of the first two rows of four columns, r8 and r9 the third row's, columns in
    pairs. Out: r11 and r12 the first pixel's sums, r0 and r1 the second's. */
-#define SUMS_3X3                                                                                                       \
+#define SUMS_STRIDE_1                                                                                                  \
   "ldmia lr!, {r0-r2}\n"                                                                                               \
-  "sxtb16 r10, r4\n"                 /* column 0 and weights 0 */                                                      \
+  "sxtb16 r10, r4\n"                                                                                                   \
   "sxtb16 r4, r4, ror #8\n"                                                                                            \
   "sxtb16 r3, r2\n"                                                                                                    \
   "sxtb16 r2, r2, ror #8\n"                                                                                            \
   "smlad r11, r3, r10, r0\n"                                                                                           \
   "smlad r12, r2, r4, r1\n"                                                                                            \
-  "sxtb16 r10, r5\n"                 /* column 1 */                                                                    \
+  "sxtb16 r10, r5\n"                                                                                                   \
   "sxtb16 r4, r5, ror #8\n"                                                                                            \
   "smlad r0, r3, r10, r0\n"                                                                                            \
   "smlad r1, r2, r4, r1\n"                                                                                             \
-  "ldrd r2, r5, [lr], #8\n"          /* weights 1 and 2 */                                                             \
+  "ldrd r2, r5, [lr], #8\n"                                                                                            \
   "sxtb16 r3, r2\n"                                                                                                    \
   "sxtb16 r2, r2, ror #8\n"                                                                                            \
   "smlad r11, r3, r10, r11\n"                                                                                          \
   "smlad r12, r2, r4, r12\n"                                                                                           \
-  "sxtb16 r10, r6\n"                 /* column 2 */                                                                    \
+  "sxtb16 r10, r6\n"                                                                                                   \
   "sxtb16 r4, r6, ror #8\n"                                                                                            \
   "smlad r0, r3, r10, r0\n"                                                                                            \
   "smlad r1, r2, r4, r1\n"                                                                                             \
@@ -46,11 +46,11 @@ typedef struct {
   "sxtb16 r2, r5, ror #8\n"                                                                                            \
   "smlad r11, r3, r10, r11\n"                                                                                          \
   "smlad r12, r2, r4, r12\n"                                                                                           \
-  "sxtb16 r10, r7\n"                 /* column 3 */                                                                    \
+  "sxtb16 r10, r7\n"                                                                                                   \
   "sxtb16 r4, r7, ror #8\n"                                                                                            \
   "smlad r0, r3, r10, r0\n"                                                                                            \
   "smlad r1, r2, r4, r1\n"                                                                                             \
-  "ldrd r5, r6, [lr], #8\n"          /* the third row: weights of columns 0 and 1, 1 and 2 */                          \
+  "ldrd r5, r6, [lr], #8\n"                                                                                            \
   "sxtb16 r10, r8\n"                                                                                                   \
   "sxtb16 r4, r8, ror #8\n"                                                                                            \
   "sxtb16 r3, r5\n"                                                                                                    \
@@ -68,11 +68,66 @@ typedef struct {
   "smlabt r11, r10, r3, r11\n"                                                                                         \
   "smlabt r12, r4, r2, r12\n"
 
-/* dsp_scale of these four sums. The frame: 24 packed, 28 output, 32 step, 36 channels, 40 taps, 44 end,
-   48 first, 52 zero, 56 middle, 60 back, 64 the channels at hand. */
+/* The same two columns apart. In: r4-r8 words of the first two rows of five columns, at `third` on the stack three of the
+   third row. The columns are taken in the order 0, 2, 4, 1, 3, so that weights and columns are spread once. */
+#define SUMS_STRIDE_2(third)                                                                                           \
+  "ldmia lr!, {r0-r2}\n"                                                                                               \
+  "sxtb16 r10, r4\n"                                                                                                   \
+  "sxtb16 r4, r4, ror #8\n"                                                                                            \
+  "sxtb16 r3, r2\n"                                                                                                    \
+  "sxtb16 r2, r2, ror #8\n"                                                                                            \
+  "smlad r11, r3, r10, r0\n"                                                                                           \
+  "smlad r12, r2, r4, r1\n"                                                                                            \
+  "sxtb16 r10, r6\n"                                                                                                   \
+  "sxtb16 r4, r6, ror #8\n"                                                                                            \
+  "smlad r0, r3, r10, r0\n"                                                                                            \
+  "smlad r1, r2, r4, r1\n"                                                                                             \
+  "ldrd r6, r9, [lr], #8\n"                                                                                            \
+  "sxtb16 r3, r9\n"                                                                                                    \
+  "sxtb16 r2, r9, ror #8\n"                                                                                            \
+  "smlad r11, r3, r10, r11\n"                                                                                          \
+  "smlad r12, r2, r4, r12\n"                                                                                           \
+  "sxtb16 r10, r8\n"                                                                                                   \
+  "sxtb16 r4, r8, ror #8\n"                                                                                            \
+  "smlad r0, r3, r10, r0\n"                                                                                            \
+  "smlad r1, r2, r4, r1\n"                                                                                             \
+  "sxtb16 r3, r6\n"                                                                                                    \
+  "sxtb16 r2, r6, ror #8\n"                                                                                            \
+  "sxtb16 r10, r5\n"                                                                                                   \
+  "sxtb16 r4, r5, ror #8\n"                                                                                            \
+  "smlad r11, r3, r10, r11\n"                                                                                          \
+  "smlad r12, r2, r4, r12\n"                                                                                           \
+  "sxtb16 r10, r7\n"                                                                                                   \
+  "sxtb16 r4, r7, ror #8\n"                                                                                            \
+  "smlad r0, r3, r10, r0\n"                                                                                            \
+  "smlad r1, r2, r4, r1\n"                                                                                             \
+  "ldrd r5, r6, [lr], #8\n"                                                                                            \
+  "ldrd r7, r8, [sp, #" third "]\n"                                                                                    \
+  "ldr r9, [sp, #" third "+8]\n"                                                                                       \
+  "sxtb16 r10, r7\n"                                                                                                   \
+  "sxtb16 r4, r7, ror #8\n"                                                                                            \
+  "sxtb16 r3, r5\n"                                                                                                    \
+  "sxtb16 r2, r5, ror #8\n"                                                                                            \
+  "smlad r11, r3, r10, r11\n"                                                                                          \
+  "smlad r12, r2, r4, r12\n"                                                                                           \
+  "sxtb16 r10, r8\n"                                                                                                   \
+  "sxtb16 r4, r8, ror #8\n"                                                                                            \
+  "smlad r0, r3, r10, r0\n"                                                                                            \
+  "smlad r1, r2, r4, r1\n"                                                                                             \
+  "sxtb16 r3, r6\n"                                                                                                    \
+  "sxtb16 r2, r6, ror #8\n"                                                                                            \
+  "smlabt r11, r10, r3, r11\n"                                                                                         \
+  "smlabt r12, r4, r2, r12\n"                                                                                          \
+  "sxtb16 r10, r9\n"                                                                                                   \
+  "sxtb16 r4, r9, ror #8\n"                                                                                            \
+  "smlabt r0, r10, r3, r0\n"                                                                                           \
+  "smlabt r1, r4, r2, r1\n"
+
+/* dsp_scale of these four sums. The frame: 0 words of the other two channels, 48 packed, 52 output, 56 step, 60 channels,
+   64 taps, 68 end, 72 first, 76 zero, 80 middle, 84 back, 88 the channels at hand. */
 #define SCALE_3X3(halves)                                                                                              \
   "ldmia lr!, {r2-r5}\n"                                                                                               \
-  "ldr r6, [sp, #52]\n"                                                                                                \
+  "ldr r6, [sp, #76]\n"                                                                                                \
   "smmlar r11, r11, r2, r11\n"                                                                                         \
   "smmlar r0, r0, r2, r0\n"                                                                                            \
   "smmlar r12, r12, r4, r12\n"                                                                                         \
@@ -95,7 +150,7 @@ typedef struct {
 
 #define GENERAL_3X3                                                                                                    \
   "ldmia lr!, {r2-r5}\n"                                                                                               \
-  "ldr r6, [sp, #52]\n"                                                                                                \
+  "ldr r6, [sp, #76]\n"                                                                                                \
   "lsl r11, r11, r3\n"                                                                                                 \
   "lsl r0, r0, r3\n"                                                                                                   \
   "smmlar r11, r11, r2, r11\n"                                                                                         \
@@ -117,7 +172,7 @@ typedef struct {
   "add r1, r1, r1, asr #31\n"                                                                                          \
   "smmlsr r12, r12, r5, r6\n"                                                                                          \
   "smmlsr r1, r1, r5, r6\n"                                                                                            \
-  "ldrd r2, r3, [sp, #56]\n"                                                                                           \
+  "ldrd r2, r3, [sp, #80]\n"                                                                                           \
   "ssat r11, #8, r11\n"                                                                                                \
   "ssat r0, #8, r0\n"                                                                                                  \
   "ssat r12, #8, r12\n"                                                                                                \
@@ -137,7 +192,7 @@ typedef struct {
 
 #define FLOAT_3X3                                                                                                      \
   "ldmia lr!, {r2-r5}\n"                                                                                               \
-  "ldr r6, [sp, #52]\n"                                                                                                \
+  "ldr r6, [sp, #76]\n"                                                                                                \
   "vmov s0, r2\n"                                                                                                      \
   "vmov s1, r4\n"                                                                                                      \
   "vmov s4, s5, r11, r12\n"                                                                                            \
@@ -160,7 +215,7 @@ typedef struct {
   "qadd r12, r12, r6\n"                                                                                                \
   "qadd r0, r0, r6\n"                                                                                                  \
   "qadd r1, r1, r6\n"                                                                                                  \
-  "ldrd r2, r3, [sp, #56]\n"                                                                                           \
+  "ldrd r2, r3, [sp, #80]\n"                                                                                           \
   "ssat r11, #8, r11\n"                                                                                                \
   "ssat r0, #8, r0\n"                                                                                                  \
   "ssat r12, #8, r12\n"                                                                                                \
@@ -180,70 +235,84 @@ typedef struct {
 
 /* Four outputs; the second pixel's first, for where there is none. */
 #define STORE_3X3                                                                                                      \
-  "ldrd r7, r8, [sp, #28]\n"                                                                                           \
+  "ldrd r7, r8, [sp, #52]\n"                                                                                           \
   "strb r0, [r7, r8]\n"                                                                                                \
   "strb r11, [r7], #1\n"                                                                                               \
   "strb r1, [r7, r8]\n"                                                                                                \
   "strb r12, [r7], #1\n"                                                                                               \
-  "str r7, [sp, #28]\n"
+  "str r7, [sp, #52]\n"
 
 /* The sums: the second pixel's two, the first one's two. `step` is the number of bytes of scales to pass over. */
 #define KEEP_3X3                                                                                                       \
-  "ldr r7, [sp, #28]\n"                                                                                                \
+  "ldr r7, [sp, #52]\n"                                                                                                \
   "stmia r7!, {r0, r1, r11, r12}\n"                                                                                    \
-  "str r7, [sp, #28]\n"                                                                                                \
-  "ldr r7, [sp, #32]\n"                                                                                                \
+  "str r7, [sp, #52]\n"                                                                                                \
+  "ldr r7, [sp, #56]\n"                                                                                                \
   "add lr, r7\n"
 
-/* Words of columns of two pixels each, four channels: the first two channels' stay in r4-r9, the others' go to the stack. */
-#define LOAD_3X3                                                                                                       \
+/* Four channels of the next four taps. */
+#define LOAD_4                                                                                                         \
   "ldmia r10!, {r0-r3}\n"                                                                                              \
   "ldr r0, [r0, r12]\n"                                                                                                \
   "ldr r1, [r1, r12]\n"                                                                                                \
   "ldr r2, [r2, r12]\n"                                                                                                \
   "ldr r3, [r3, r12]\n"
 
-#define DEPTHWISE_3X3(finish)                                                                                          \
+/* Mixed by columns: the words of the first two channels go to `x` and `y`, those of the other two to the stack. */
+#define MIX_4(x, y, place)                                                                                             \
+  "pkhbt " x ", r0, r1, lsl #16\n"                                                                                     \
+  "pkhtb r0, r1, r0, asr #16\n"                                                                                        \
+  "pkhbt " y ", r2, r3, lsl #16\n"                                                                                     \
+  "pkhtb r1, r3, r2, asr #16\n"                                                                                        \
+  "strd r0, r1, [sp, #" place "]\n"
+
+#define ENTER_3X3                                                                                                      \
   "push {r4-r11, lr}\n"                                                                                                \
   "ldm r0, {r4-r11}\n"                                                                                                 \
   "ldrd r2, r3, [r0, #32]\n"                                                                                           \
-  "sub sp, #68\n"                                                                                                      \
-  "strd r2, r3, [sp, #56]\n"                                                                                           \
+  "sub sp, #92\n"                                                                                                      \
+  "strd r2, r3, [sp, #80]\n"                                                                                           \
   "mov lr, r4\n"                                                                                                       \
   "mov r12, r10\n"                                                                                                     \
-  "add r0, sp, #24\n"                                                                                                  \
+  "add r0, sp, #48\n"                                                                                                  \
   "stm r0, {r4-r11}\n"                                                                                                 \
   "mov r10, r8\n"                                                                                                      \
-  "1:\n"                                                                                                               \
-  LOAD_3X3                                                                                                             \
-  "pkhbt r4, r0, r1, lsl #16\n"                                                                                        \
-  "pkhtb r0, r1, r0, asr #16\n"                                                                                        \
-  "pkhbt r5, r2, r3, lsl #16\n"                                                                                        \
-  "pkhtb r1, r3, r2, asr #16\n"                                                                                        \
-  "strd r0, r1, [sp, #0]\n"                                                                                            \
-  LOAD_3X3                                                                                                             \
-  "pkhbt r6, r0, r1, lsl #16\n"                                                                                        \
-  "pkhtb r0, r1, r0, asr #16\n"                                                                                        \
-  "pkhbt r7, r2, r3, lsl #16\n"                                                                                        \
-  "pkhtb r1, r3, r2, asr #16\n"                                                                                        \
-  "strd r0, r1, [sp, #8]\n"                                                                                            \
-  LOAD_3X3                                                                                                             \
-  "pkhbt r8, r0, r1, lsl #16\n"                                                                                        \
-  "pkhtb r0, r1, r0, asr #16\n"                                                                                        \
-  "pkhbt r9, r2, r3, lsl #16\n"                                                                                        \
-  "pkhtb r1, r3, r2, asr #16\n"                                                                                        \
-  "strd r0, r1, [sp, #16]\n"                                                                                           \
-  "adds r12, #4\n"                                                                                                     \
-  "str r12, [sp, #64]\n"                                                                                               \
-  SUMS_3X3 finish                                                                                                      \
-  "ldm sp, {r4-r9}\n"                                                                                                  \
-  SUMS_3X3 finish                                                                                                      \
-  "ldrd r0, r10, [sp, #36]\n"                                                                                          \
-  "ldr r12, [sp, #64]\n"                                                                                               \
+  "1:\n"
+
+#define LEAVE_3X3                                                                                                      \
+  "ldrd r0, r10, [sp, #60]\n"                                                                                          \
+  "ldr r12, [sp, #88]\n"                                                                                               \
   "cmp r12, r0\n"                                                                                                      \
   "bne 1b\n"                                                                                                           \
-  "add sp, #68\n"                                                                                                      \
+  "add sp, #92\n"                                                                                                      \
   "pop {r4-r11, pc}\n"
+
+#define PAIR_STRIDE_1(finish)                                                                                          \
+  ENTER_3X3                                                                                                            \
+  LOAD_4 MIX_4("r4", "r5", "0")                                                                                        \
+  LOAD_4 MIX_4("r6", "r7", "8")                                                                                        \
+  LOAD_4 MIX_4("r8", "r9", "16")                                                                                       \
+  "adds r12, #4\n"                                                                                                     \
+  "str r12, [sp, #88]\n"                                                                                               \
+  SUMS_STRIDE_1 finish                                                                                                 \
+  "ldm sp, {r4-r9}\n"                                                                                                  \
+  SUMS_STRIDE_1 finish                                                                                                 \
+  LEAVE_3X3
+
+#define PAIR_STRIDE_2(finish)                                                                                          \
+  ENTER_3X3                                                                                                            \
+  LOAD_4 MIX_4("r4", "r5", "0")                                                                                        \
+  LOAD_4 MIX_4("r6", "r7", "8")                                                                                        \
+  LOAD_4 MIX_4("r8", "r9", "16")                                                                                       \
+  "str r9, [sp, #32]\n"                                                                                                \
+  LOAD_4 MIX_4("r9", "r11", "24")                                                                                      \
+  "strd r9, r11, [sp, #36]\n"                                                                                          \
+  "adds r12, #4\n"                                                                                                     \
+  "str r12, [sp, #88]\n"                                                                                               \
+  SUMS_STRIDE_2("32") finish                                                                                           \
+  "ldm sp, {r4-r8}\n"                                                                                                  \
+  SUMS_STRIDE_2("20") finish                                                                                           \
+  LEAVE_3X3
 
 /* Any kernel, one pixel, four channels: r4-r7 are the sums. The frame: 0 packed, 4 output, 8 step, 12 channels,
    16 taps, 20 end, 24 first, 28 zero, 32 middle, 36 back. */
@@ -418,9 +487,14 @@ typedef struct {
   "add lr, r0\n"
 
 #if NETWORK_ROUNDING_FLOAT
-DSP_NAKED static void pair_3x3_float(const depthwise_pixel *pixel __attribute__((unused)))
+DSP_NAKED static void pair_1_float(const depthwise_pixel *pixel __attribute__((unused)))
 {
-  __asm__ volatile(DEPTHWISE_3X3(FLOAT_3X3 STORE_3X3));
+  __asm__ volatile(PAIR_STRIDE_1(FLOAT_3X3 STORE_3X3));
+}
+
+DSP_NAKED static void pair_2_float(const depthwise_pixel *pixel __attribute__((unused)))
+{
+  __asm__ volatile(PAIR_STRIDE_2(FLOAT_3X3 STORE_3X3));
 }
 
 DSP_NAKED static void single_float(const depthwise_pixel *pixel __attribute__((unused)))
@@ -428,9 +502,14 @@ DSP_NAKED static void single_float(const depthwise_pixel *pixel __attribute__((u
   __asm__ volatile(DEPTHWISE_1(FLOAT_DEPTHWISE_1 STORE_DEPTHWISE_1));
 }
 #else
-DSP_NAKED static void pair_3x3_relu(const depthwise_pixel *pixel __attribute__((unused)))
+DSP_NAKED static void pair_1_relu(const depthwise_pixel *pixel __attribute__((unused)))
 {
-  __asm__ volatile(DEPTHWISE_3X3(SCALE_3X3("") STORE_3X3));
+  __asm__ volatile(PAIR_STRIDE_1(SCALE_3X3("") STORE_3X3));
+}
+
+DSP_NAKED static void pair_2_relu(const depthwise_pixel *pixel __attribute__((unused)))
+{
+  __asm__ volatile(PAIR_STRIDE_2(SCALE_3X3("") STORE_3X3));
 }
 
 DSP_NAKED static void single_relu(const depthwise_pixel *pixel __attribute__((unused)))
@@ -438,9 +517,14 @@ DSP_NAKED static void single_relu(const depthwise_pixel *pixel __attribute__((un
   __asm__ volatile(DEPTHWISE_1(SCALE_DEPTHWISE_1("") STORE_DEPTHWISE_1));
 }
 
-DSP_NAKED static void pair_3x3_plain(const depthwise_pixel *pixel __attribute__((unused)))
+DSP_NAKED static void pair_1_plain(const depthwise_pixel *pixel __attribute__((unused)))
 {
-  __asm__ volatile(DEPTHWISE_3X3(SCALE_3X3(HALVES_AWAY_3X3) STORE_3X3));
+  __asm__ volatile(PAIR_STRIDE_1(SCALE_3X3(HALVES_AWAY_3X3) STORE_3X3));
+}
+
+DSP_NAKED static void pair_2_plain(const depthwise_pixel *pixel __attribute__((unused)))
+{
+  __asm__ volatile(PAIR_STRIDE_2(SCALE_3X3(HALVES_AWAY_3X3) STORE_3X3));
 }
 
 DSP_NAKED static void single_plain(const depthwise_pixel *pixel __attribute__((unused)))
@@ -448,9 +532,14 @@ DSP_NAKED static void single_plain(const depthwise_pixel *pixel __attribute__((u
   __asm__ volatile(DEPTHWISE_1(SCALE_DEPTHWISE_1(HALVES_AWAY_DEPTHWISE_1) STORE_DEPTHWISE_1));
 }
 
-DSP_NAKED static void pair_3x3_general(const depthwise_pixel *pixel __attribute__((unused)))
+DSP_NAKED static void pair_1_general(const depthwise_pixel *pixel __attribute__((unused)))
 {
-  __asm__ volatile(DEPTHWISE_3X3(GENERAL_3X3 STORE_3X3));
+  __asm__ volatile(PAIR_STRIDE_1(GENERAL_3X3 STORE_3X3));
+}
+
+DSP_NAKED static void pair_2_general(const depthwise_pixel *pixel __attribute__((unused)))
+{
+  __asm__ volatile(PAIR_STRIDE_2(GENERAL_3X3 STORE_3X3));
 }
 
 DSP_NAKED static void single_general(const depthwise_pixel *pixel __attribute__((unused)))
@@ -461,9 +550,14 @@ DSP_NAKED static void single_general(const depthwise_pixel *pixel __attribute__(
 
 /* The sums of four channels as they are, int32, where the output would be: second pixel a, b, first pixel a, b, then c and
    d. `step` are the bytes of the numbers for scaling that are passed over at a time. */
-DSP_NAKED static void pair_3x3_sums(const depthwise_pixel *pixel __attribute__((unused)))
+DSP_NAKED static void pair_1_sums(const depthwise_pixel *pixel __attribute__((unused)))
 {
-  __asm__ volatile(DEPTHWISE_3X3(KEEP_3X3));
+  __asm__ volatile(PAIR_STRIDE_1(KEEP_3X3));
+}
+
+DSP_NAKED static void pair_2_sums(const depthwise_pixel *pixel __attribute__((unused)))
+{
+  __asm__ volatile(PAIR_STRIDE_2(KEEP_3X3));
 }
 
 /* The same of one pixel. */
@@ -487,30 +581,37 @@ static void sums_3x3(const depthwise_pixel *pixel, const uint32_t *packed, int32
 {
   const int32_t upper = (channel >> 1) & 1;
   const int32_t four = pixel->first + (channel & ~3);
-  uint32_t x[6];
+  const int32_t mixed = (int32_t)(pixel->end - pixel->taps) / 2; /* 6 of stride 1, 8 of stride 2 */
+  const int32_t stride = mixed / 2 - 2;
+  uint32_t x[8];
   int32_t i, j, k;
-  for (i = 0; i < 6; i++) {
+  for (i = 0; i < mixed; i++) {
     x[i] = mix(pixel->taps[2 * i] + four, pixel->taps[2 * i + 1] + four, upper);
   }
-  for (i = 0; i < 4; i++) {
-    sums[i] = packed[i & 1];
-  }
   for (k = 0; k < 2; k++) {
-    uint32_t columns[6], weights[5];
-    for (i = 0; i < 6; i++) {
+    uint32_t columns[8], weights[5], first = packed[k], second = packed[k];
+    const uint32_t *third = columns + 3 + stride;
+    for (i = 0; i < mixed; i++) {
       columns[i] = k == 0 ? dsp_even(x[i]) : dsp_odd(x[i]);
     }
     for (i = 0; i < 5; i++) {
       weights[i] = k == 0 ? dsp_even(packed[2 + i]) : dsp_odd(packed[2 + i]);
     }
     for (j = 0; j < 3; j++) {
-      sums[2 + k] = dsp_dual(columns[j], weights[j], sums[2 + k]);
-      sums[k] = dsp_dual(columns[j + 1], weights[j], sums[k]);
+      first = dsp_dual(columns[j], weights[j], first);
+      second = dsp_dual(columns[j + stride], weights[j], second);
     }
-    sums[2 + k] = dsp_dual(columns[4], weights[3], sums[2 + k]);
-    sums[2 + k] += (uint32_t)(dsp_half(columns[5], 0) * dsp_half(weights[4], 1));
-    sums[k] += (uint32_t)(dsp_half(columns[4], 1) * dsp_half(weights[3], 0));
-    sums[k] = dsp_dual(columns[5], weights[4], sums[k]);
+    first = dsp_dual(third[0], weights[3], first);
+    first += (uint32_t)(dsp_half(third[1], 0) * dsp_half(weights[4], 1));
+    if (stride == 1) {
+      second += (uint32_t)(dsp_half(third[0], 1) * dsp_half(weights[3], 0));
+      second = dsp_dual(third[1], weights[4], second);
+    } else {
+      second = dsp_dual(third[1], weights[3], second);
+      second += (uint32_t)(dsp_half(third[2], 0) * dsp_half(weights[4], 1));
+    }
+    sums[k] = second;
+    sums[2 + k] = first;
   }
 }
 
@@ -531,7 +632,7 @@ static void pair_3x3(const depthwise_pixel *pixel, int32_t scaling)
   }
 }
 
-static void pair_3x3_sums(const depthwise_pixel *pixel)
+static void pair_sums(const depthwise_pixel *pixel)
 {
   uint32_t sums[8];
   sums_3x3(pixel, pixel->packed, 0, sums);
@@ -579,22 +680,35 @@ static void single_sums(const depthwise_pixel *pixel)
 }
 #endif
 
+/* What makes pixels: one of any kernel, or two of a row with a kernel of 3 x 3, one or two columns apart. */
+enum { SINGLE = 0, PAIR_1 = 1, PAIR_2 = 2 };
+
 /* All whole fours of channels, in the way of `scaling`. */
-static void pixel_fours(const depthwise_pixel *pixel, int32_t pair, int32_t scaling)
+static void pixel_fours(const depthwise_pixel *pixel, int32_t kind, int32_t scaling)
 {
 #if !KERNELS_DSP_ASSEMBLY
-  (pair != 0 ? pair_3x3 : single)(pixel, scaling);
+  (kind == SINGLE ? single : pair_3x3)(pixel, scaling);
 #elif NETWORK_ROUNDING_FLOAT
   (void)scaling;
-  (pair != 0 ? pair_3x3_float : single_float)(pixel);
+  (kind == SINGLE ? single_float : kind == PAIR_1 ? pair_1_float : pair_2_float)(pixel);
 #else
   if (scaling == DSP_SCALE_RELU) {
-    (pair != 0 ? pair_3x3_relu : single_relu)(pixel);
+    (kind == SINGLE ? single_relu : kind == PAIR_1 ? pair_1_relu : pair_2_relu)(pixel);
   } else if (scaling == DSP_SCALE_PLAIN) {
-    (pair != 0 ? pair_3x3_plain : single_plain)(pixel);
+    (kind == SINGLE ? single_plain : kind == PAIR_1 ? pair_1_plain : pair_2_plain)(pixel);
   } else {
-    (pair != 0 ? pair_3x3_general : single_general)(pixel);
+    (kind == SINGLE ? single_general : kind == PAIR_1 ? pair_1_general : pair_2_general)(pixel);
   }
+#endif
+}
+
+/* The sums of four channels as they are: see pair_..._sums and single_sums. */
+static void four_sums(const depthwise_pixel *pixel, int32_t kind)
+{
+#if KERNELS_DSP_ASSEMBLY
+  (kind == SINGLE ? single_sums : kind == PAIR_1 ? pair_1_sums : pair_2_sums)(pixel);
+#else
+  (kind == SINGLE ? single_sums : pair_sums)(pixel);
 #endif
 }
 
@@ -603,8 +717,8 @@ static int8_t finish(int32_t sum, const uint32_t *scale, const depthwise_dsp_par
   return (int8_t)clamp(dsp_requantize(sum, scale, 0) + p->output_zero, p->activation_min, p->activation_max);
 }
 
-/* Four channels, fewer at the end, from their sums; `pair`: of one pixel, or of two that are `step` bytes apart. */
-static void finish_four(depthwise_pixel *pixel, int8_t *output, int32_t channel, int32_t pair, int32_t step,
+/* Four channels, fewer at the end, from their sums; of two pixels where `step`, the bytes between them, is not 0. */
+static void finish_four(depthwise_pixel *pixel, int8_t *output, int32_t channel, int32_t kind, int32_t step,
                         const depthwise_dsp_params *p)
 {
   const int32_t scale_words = dsp_scale_words(p->scaling);
@@ -612,10 +726,10 @@ static void finish_four(depthwise_pixel *pixel, int8_t *output, int32_t channel,
   int32_t sums[8];
   int32_t i;
   pixel->output = (int8_t *)sums;
-  pixel->step = (pair != 0 ? 8 : 16) * scale_words;
-  (pair != 0 ? pair_3x3_sums : single_sums)(pixel);
+  pixel->step = (kind != SINGLE ? 8 : 16) * scale_words;
+  four_sums(pixel, kind);
   for (i = 0; i < 4 && channel + i < p->channels; i++) {
-    if (pair != 0) {
+    if (kind != SINGLE) {
       const uint32_t *scale = packed + 7 + (i / 2) * (7 + 2 * scale_words) + scale_words * (i & 1);
       const int32_t *both = sums + 4 * (i / 2) + (i & 1);
       if (step != 0) {
@@ -629,13 +743,13 @@ static void finish_four(depthwise_pixel *pixel, int8_t *output, int32_t channel,
 }
 
 /* Channels by requantize(): all, or those after the last whole four, which are copied so that nothing beyond is read. */
-static void finish_in_c(depthwise_pixel *pixel, int8_t *output, int32_t pair, int32_t step,
+static void finish_in_c(depthwise_pixel *pixel, int8_t *output, int32_t kind, int32_t step,
                         const depthwise_dsp_params *p)
 {
   const int32_t offset = pixel->first;
   const int32_t whole = p->channels & ~3;
   const int32_t count = (int32_t)(pixel->end - pixel->taps);
-  const int32_t four_words = (pair != 0 ? 14 : 4 + count) + 4 * dsp_scale_words(p->scaling);
+  const int32_t four_words = (kind != SINGLE ? 14 : 4 + count) + 4 * dsp_scale_words(p->scaling);
   const int8_t **taps = pixel->taps;
   int32_t channel, tap;
   pixel->packed = p->packed;
@@ -643,7 +757,7 @@ static void finish_in_c(depthwise_pixel *pixel, int8_t *output, int32_t pair, in
     for (channel = 0; channel < whole; channel += 4) {
       pixel->first = offset + channel;
       pixel->channels = offset + channel + 4;
-      finish_four(pixel, output, channel, pair, step, p);
+      finish_four(pixel, output, channel, kind, step, p);
       pixel->packed += four_words;
     }
   } else {
@@ -662,15 +776,15 @@ static void finish_in_c(depthwise_pixel *pixel, int8_t *output, int32_t pair, in
     pixel->end = rest_taps + count;
     pixel->first = 0;
     pixel->channels = 4;
-    finish_four(pixel, output, whole, pair, step, p);
+    finish_four(pixel, output, whole, kind, step, p);
   }
   pixel->taps = taps;
   pixel->end = taps + count;
 }
 
-/* All channels of one pixel (`step` 0), or of two, `step` bytes apart, which only pair_3x3_... can. The taps lie `offset`
+/* All channels of one pixel (`step` 0), or of two, `step` bytes apart, which SINGLE cannot. The taps lie `offset`
    bytes after the pointers. */
-static void finish_pixels(depthwise_pixel *pixel, int32_t offset, int8_t *output, int32_t pair, int32_t step,
+static void finish_pixels(depthwise_pixel *pixel, int32_t offset, int8_t *output, int32_t kind, int32_t step,
                           const depthwise_dsp_params *p)
 {
   const int32_t whole = p->channels & ~3;
@@ -680,10 +794,10 @@ static void finish_pixels(depthwise_pixel *pixel, int32_t offset, int8_t *output
     pixel->output = output;
     pixel->step = step;
     pixel->channels = offset + whole;
-    pixel_fours(pixel, pair, p->scaling);
+    pixel_fours(pixel, kind, p->scaling);
   }
   if (p->scaling >= DSP_SCALE_C || whole < p->channels) {
-    finish_in_c(pixel, output, pair, step, p);
+    finish_in_c(pixel, output, kind, step, p);
   }
 }
 
@@ -719,7 +833,7 @@ void depthwise_dsp(const int8_t *input, int8_t *output, void *scratch, const dep
           *tap++ = pixel_at(line, left + j * p->dilation_width, scratch, p);
         }
       }
-      finish_pixels(&pixel, 0, output, 0, 0, p);
+      finish_pixels(&pixel, 0, output, SINGLE, 0, p);
       output += p->channels;
     }
   }
@@ -727,34 +841,38 @@ void depthwise_dsp(const int8_t *input, int8_t *output, void *scratch, const dep
 
 void depthwise_3x3_dsp(const int8_t *input, int8_t *output, void *scratch, const depthwise_dsp_params *p)
 {
-  const int8_t *taps[12];
+  const int32_t kind = p->stride_width == 1 ? PAIR_1 : PAIR_2;
+  const int32_t columns = 3 + p->stride_width;
+  const int8_t *taps[16] = {scratch};
   int32_t row, column, i;
   depthwise_pixel pixel;
   memset(scratch, p->input_zero, (size_t)p->channels);
   pixel.taps = taps;
-  pixel.end = taps + 12;
+  pixel.end = taps + (kind == PAIR_1 ? 12 : 16);
   pixel.limits = dsp_limits_of(p->scaling, p->output_zero, p->activation_min, p->activation_max);
   for (row = 0; row < p->output_height; row++) {
-    const int8_t *top = row_at(input, row - p->pad_top, p);
-    const int8_t *middle = row_at(input, row - p->pad_top + 1, p);
-    const int8_t *bottom = row_at(input, row - p->pad_top + 2, p);
+    const int32_t first_row = row * p->stride_height - p->pad_top;
+    const int8_t *top = row_at(input, first_row, p);
+    const int8_t *middle = row_at(input, first_row + p->dilation_height, p);
+    const int8_t *bottom = row_at(input, first_row + 2 * p->dilation_height, p);
     const int32_t inside = top != NULL && middle != NULL && bottom != NULL;
     int32_t started = 0;
     for (column = 0; column < p->output_width; column += 2) {
-      const int32_t left = column - p->pad_left;
-      const int32_t pixels = column + 1 < p->output_width ? 2 : 1;
-      const int32_t shared = inside != 0 && left >= 0 && left + 3 < p->input_width;
+      const int32_t left = column * p->stride_width - p->pad_left;
+      const int32_t step = column + 1 < p->output_width ? p->channels : 0;
+      const int32_t shared = inside != 0 && left >= 0 && left + columns <= p->input_width;
       const int32_t origin = shared != 0 ? 0 : left;
       if (shared == 0 || started == 0) { /* all windows inside the input have the same pointers, from its edge */
-        for (i = 0; i < 4; i++) {
+        for (i = 0; i < columns; i++) {
           taps[2 * i] = pixel_at(top, origin + i, scratch, p);
           taps[2 * i + 1] = pixel_at(middle, origin + i, scratch, p);
-          taps[8 + i] = pixel_at(bottom, origin + i, scratch, p);
+          taps[2 * columns + i] = pixel_at(bottom, origin + i, scratch, p);
         }
+        taps[15] = taps[14]; /* of stride 2: the third row's last column has nobody to share a word with */
       }
       started = shared;
-      finish_pixels(&pixel, (left - origin) * p->channels, output, 1, pixels == 2 ? p->channels : 0, p);
-      output += pixels * p->channels;
+      finish_pixels(&pixel, (left - origin) * p->channels, output, kind, step, p);
+      output += p->channels + step;
     }
   }
 }

@@ -38,7 +38,7 @@ typedef struct {
    Scratch: `channels` bytes. */
 void depthwise_dsp(const int8_t *input, int8_t *output, void *scratch, const depthwise_dsp_params *p);
 
-/* Kernel 3 x 3, stride 1, dilation 1: two columns at once. Scratch: `channels` bytes. */
+/* Kernel 3 x 3, columns with a stride of 1 or 2 and no dilation: two at once. Scratch: `channels` bytes. */
 void depthwise_3x3_dsp(const int8_t *input, int8_t *output, void *scratch, const depthwise_dsp_params *p);
 
 #endif /* KERNELS_DEPTHWISE_DSP_H */

@@ -22,7 +22,7 @@ def depthwise_dsp_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
     kernel, stride, dilation, pads = (op.options[name] for name in ("kernel", "stride", "dilation", "pads"))
     if made != channels or kernel[0] * kernel[1] > MOST_TAPS:
         return None
-    special = kernel == (3, 3) and stride == (1, 1) and dilation == (1, 1)
+    special = kernel == (3, 3) and stride[1] in (1, 2) and dilation[1] == 1
     needed = window_needs(
         window_starts(rows, stride=stride[0], pad=pads[0], limit=height),
         window_starts(columns, stride=stride[1], pad=pads[1], limit=width),
