@@ -2,20 +2,16 @@
 
 #include "kernels_mve.h"
 
-/* Four windows ("columns"), side by side, and what is made of them. Missing ones repeat the last that is there, in
-   `window` and in `place`: the same bytes are then written more than once. */
-typedef struct {
-  const int8_t *window[4];
-  uint32x4_t place; /* of each one's output pixel behind the first */
-} columns_t;
+#define PIXELS 4 /* made at once */
+#define LOADED 16
+#define MOST_BLOCKS 4 /* of 16 bytes, in windows that make_short() takes */
 
-/* A block of 16 bytes of each window. */
+/* The windows of four output pixels, one after another. */
 typedef struct {
-  int8x16_t of0;
-  int8x16_t of1;
-  int8x16_t of2;
-  int8x16_t of3;
-} block_t;
+  const int8_t *first;
+  int32_t pitch; /* from one to the next */
+  int32_t depth; /* bytes of each */
+} windows_t;
 
 /* Where the constants of the next channel lie. */
 typedef struct {
@@ -25,44 +21,96 @@ typedef struct {
   const int8_t *shift;
 } channel_t;
 
-/* Sums of one channel from windows of at most `blocks` * 16 bytes, bias not added. What follows the weights is read too
-   and multiplied by zeros. last: the last block of each window, filled up with zeros. */
-MVE_INLINE int32x4_t short_sums(const int8_t *weights, const columns_t *columns, block_t last, int32_t blocks)
-{
-  const int8x16_t rest = vldrbq_s8(weights + 16 * (blocks - 1));
-  int32_t s0 = vmladavq_s8(last.of0, rest);
-  int32_t s1 = vmladavq_s8(last.of1, rest);
-  int32_t s2 = vmladavq_s8(last.of2, rest);
-  int32_t s3 = vmladavq_s8(last.of3, rest);
-#pragma GCC unroll 4
-  for (int32_t at = 0; at < 16 * (blocks - 1); at += 16) {
-    const int8x16_t w = vldrbq_s8(weights + at);
-    s0 = vmladavaq_s8(s0, vldrbq_s8(columns->window[0] + at), w);
-    s1 = vmladavaq_s8(s1, vldrbq_s8(columns->window[1] + at), w);
-    s2 = vmladavaq_s8(s2, vldrbq_s8(columns->window[2] + at), w);
-    s3 = vmladavaq_s8(s3, vldrbq_s8(columns->window[3] + at), w);
+/* A block of 16 bytes of four windows. */
+typedef struct {
+  int8x16_t of0;
+  int8x16_t of1;
+  int8x16_t of2;
+  int8x16_t of3;
+} block_t;
+
+/* Sums of one channel from four windows of 2 to 4 blocks each, which lie without gaps, on multiples of four bytes, with
+   zeros at their ends; what follows the channel's weights is multiplied by these. In assembly, since GCC would give each
+   block's address a register of its own. */
+#define FIRST_BLOCK(x0, x1, x2, x3)  \
+  "vldrb.8 q0, [%[w]]\n\t"           \
+  "vldrw.32 q1, [%[x], " #x0 "]\n\t" \
+  "vmladav.s8 %[s0], q0, q1\n\t"     \
+  "vldrw.32 q2, [%[x], " #x1 "]\n\t" \
+  "vmladav.s8 %[s1], q0, q2\n\t"     \
+  "vldrw.32 q1, [%[x], " #x2 "]\n\t" \
+  "vmladav.s8 %[s2], q0, q1\n\t"     \
+  "vldrw.32 q2, [%[x], " #x3 "]\n\t" \
+  "vmladav.s8 %[s3], q0, q2\n\t"
+
+#define NEXT_BLOCK(w, x0, x1, x2, x3) \
+  "vldrb.8 q0, [%[w], " #w "]\n\t"    \
+  "vldrw.32 q1, [%[x], " #x0 "]\n\t"  \
+  "vmladava.s8 %[s0], q0, q1\n\t"     \
+  "vldrw.32 q2, [%[x], " #x1 "]\n\t"  \
+  "vmladava.s8 %[s1], q0, q2\n\t"     \
+  "vldrw.32 q1, [%[x], " #x2 "]\n\t"  \
+  "vmladava.s8 %[s2], q0, q1\n\t"     \
+  "vldrw.32 q2, [%[x], " #x3 "]\n\t"  \
+  "vmladava.s8 %[s3], q0, q2\n\t"
+
+#define SHORT_SUMS(name, blocks)                                                                                  \
+  MVE_INLINE int32x4_t name(const int8_t *weights, const int8_t *windows)                                         \
+  {                                                                                                               \
+    int32_t s0;                                                                                                   \
+    int32_t s1;                                                                                                   \
+    int32_t s2;                                                                                                   \
+    int32_t s3;                                                                                                   \
+    __asm__ volatile(blocks                                                                                       \
+                     : [s0] "=&Te"(s0), [s1] "=&Te"(s1), [s2] "=&Te"(s2), [s3] "=&Te"(s3)                         \
+                     : [w] "r"(weights), [x] "r"(windows)                                                         \
+                     : "q0", "q1", "q2", "memory");                                                               \
+    return mve_four(s0, s1, s2, s3);                                                                              \
   }
-  return mve_four(s0, s1, s2, s3);
+
+SHORT_SUMS(sums_2, FIRST_BLOCK(0, 32, 64, 96) NEXT_BLOCK(16, 16, 48, 80, 112))
+SHORT_SUMS(sums_3, FIRST_BLOCK(0, 48, 96, 144) NEXT_BLOCK(16, 16, 64, 112, 160) NEXT_BLOCK(32, 32, 80, 128, 176))
+SHORT_SUMS(sums_4, FIRST_BLOCK(0, 64, 128, 192) NEXT_BLOCK(16, 16, 80, 144, 208) NEXT_BLOCK(32, 32, 96, 160, 224)
+                       NEXT_BLOCK(48, 48, 112, 176, 240))
+
+/* The same of one block, which is here already. */
+MVE_INLINE int32x4_t sums_1(const int8_t *weights, block_t only)
+{
+  const int8x16_t w = vldrbq_s8(weights);
+  return mve_four(vmladavq_s8(only.of0, w), vmladavq_s8(only.of1, w), vmladavq_s8(only.of2, w),
+                  vmladavq_s8(only.of3, w));
 }
 
-/* Four pixels of the next channel, without zero point and limits. blocks: a constant, the number of blocks of 16 bytes
-   that a window has; 0: any. */
-MVE_INLINE int32x4_t make_channel(channel_t *channel, const columns_t *columns, block_t last, int32_t depth,
-                                  int32_t blocks)
+MVE_INLINE int32x4_t short_sums(const int8_t *weights, const int8_t *windows, block_t only, int32_t blocks)
+{
+  switch (blocks) {
+    case 1:
+      return sums_1(weights, only);
+    case 2:
+      return sums_2(weights, windows);
+    case 3:
+      return sums_3(weights, windows);
+    default:
+      return sums_4(weights, windows);
+  }
+}
+
+/* Four pixels of the next channel, without zero point and limits. blocks: a constant; 0: windows of any size. */
+MVE_INLINE int32x4_t make_channel(channel_t *channel, windows_t windows, block_t only, int32_t blocks)
 {
   int32x4_t sums;
   if (blocks > 0) {
-    sums = vaddq_n_s32(short_sums(channel->weights, columns, last, blocks), *channel->bias);
+    sums = vaddq_n_s32(short_sums(channel->weights, windows.first, only, blocks), *channel->bias);
   } else {
-    sums = mve_dot_4(channel->weights, columns->window[0], columns->window[1], columns->window[2], columns->window[3],
-                     depth, *channel->bias);
+    sums = mve_dot_4(channel->weights, windows.first, windows.first + windows.pitch, windows.first + 2 * windows.pitch,
+                     windows.first + 3 * windows.pitch, windows.depth, *channel->bias);
   }
   sums = mve_requantize(sums, *channel->multiplier, *channel->shift);
-  channel->weights += depth;
+  channel->weights += windows.depth;
   channel->bias++;
   channel->multiplier++;
   channel->shift++;
-  /* Keeps the compiler from loading constants of the next channels now: there are not registers enough. */
+  /* Keeps the compiler from loading the constants of the next channels now: there are not registers enough. */
   __asm__ volatile(""
                    : "+w"(sums), "+r"(channel->weights), "+r"(channel->bias), "+r"(channel->multiplier),
                      "+r"(channel->shift));
@@ -71,98 +119,137 @@ MVE_INLINE int32x4_t make_channel(channel_t *channel, const columns_t *columns, 
 
 /* Four pixels, their channels a multiple of four. They are made four at a time and narrowed so that each pixel's four
    bytes form a word. */
-MVE_INLINE void make_quads(const columns_t *columns, int8_t *output, int32_t depth, int32_t blocks,
-                           const conv_mve_params *p)
+MVE_INLINE void make_quads(windows_t windows, int8_t *output, int32_t blocks, const conv_mve_params *p)
 {
-  const int32_t at = (blocks > 0) ? 16 * (blocks - 1) : 0;
-  const mve_pred16_t rest = vctp8q((uint32_t)(depth - at));
-  const block_t last = {vldrbq_z_s8(columns->window[0] + at, rest), vldrbq_z_s8(columns->window[1] + at, rest),
-                        vldrbq_z_s8(columns->window[2] + at, rest), vldrbq_z_s8(columns->window[3] + at, rest)};
+  const uint32x4_t place = mve_steps(p->output_channels);
   const int16_t zero = (int16_t)p->output_zero;
   const int8x16_t low = vdupq_n_s8((int8_t)p->activation_min);
   const int8x16_t high = vdupq_n_s8((int8_t)p->activation_max);
   channel_t channel = {p->weights, p->bias, p->multiplier, p->shift};
+  block_t only = {low, low, low, low};
+  if (blocks == 1) {
+    const mve_pred16_t there = vctp8q((uint32_t)windows.depth);
+    only.of0 = vldrbq_z_s8(windows.first, there);
+    only.of1 = vldrbq_z_s8(windows.first + windows.pitch, there);
+    only.of2 = vldrbq_z_s8(windows.first + 2 * windows.pitch, there);
+    only.of3 = vldrbq_z_s8(windows.first + 3 * windows.pitch, there);
+  }
   for (int32_t left = p->output_channels; left > 0; left -= 4) {
-    int32x4_t made = make_channel(&channel, columns, last, depth, blocks);
-    int16x8_t even = vqmovnbq_s32(vreinterpretq_s16_s32(made), made);
-    made = make_channel(&channel, columns, last, depth, blocks);
-    int16x8_t odd = vqmovnbq_s32(vreinterpretq_s16_s32(made), made);
-    even = vqmovntq_s32(even, make_channel(&channel, columns, last, depth, blocks));
-    odd = vqmovntq_s32(odd, make_channel(&channel, columns, last, depth, blocks));
+    int16x8_t even = mve_halve(make_channel(&channel, windows, only, blocks));
+    int16x8_t odd = mve_halve(make_channel(&channel, windows, only, blocks));
+    even = vqmovntq_s32(even, make_channel(&channel, windows, only, blocks));
+    odd = vqmovntq_s32(odd, make_channel(&channel, windows, only, blocks));
     even = vqaddq_n_s16(even, zero);
     odd = vqaddq_n_s16(odd, zero);
-    int8x16_t bytes = vqmovnbq_s16(vreinterpretq_s8_s16(even), even);
-    bytes = vminq_s8(vmaxq_s8(vqmovntq_s16(bytes, odd), low), high);
-    vstrwq_scatter_offset_s32((int32_t *)(void *)output, columns->place, vreinterpretq_s32_s8(bytes));
+    const int8x16_t bytes = vminq_s8(vmaxq_s8(vqmovntq_s16(mve_halve_again(even), odd), low), high);
+    vstrwq_scatter_offset_s32((int32_t *)(void *)output, place, vreinterpretq_s32_s8(bytes));
     output += 4;
   }
 }
 
-static void make_1(const columns_t *columns, int8_t *output, int32_t depth, const conv_mve_params *p)
+static void make_1(windows_t windows, int8_t *output, const conv_mve_params *p)
 {
-  make_quads(columns, output, depth, 1, p);
+  make_quads(windows, output, 1, p);
 }
 
-static void make_2(const columns_t *columns, int8_t *output, int32_t depth, const conv_mve_params *p)
+static void make_2(windows_t windows, int8_t *output, const conv_mve_params *p)
 {
-  make_quads(columns, output, depth, 2, p);
+  make_quads(windows, output, 2, p);
 }
 
-static void make_3(const columns_t *columns, int8_t *output, int32_t depth, const conv_mve_params *p)
+static void make_3(windows_t windows, int8_t *output, const conv_mve_params *p)
 {
-  make_quads(columns, output, depth, 3, p);
+  make_quads(windows, output, 3, p);
 }
 
-static void make_4(const columns_t *columns, int8_t *output, int32_t depth, const conv_mve_params *p)
+static void make_4(windows_t windows, int8_t *output, const conv_mve_params *p)
 {
-  make_quads(columns, output, depth, 4, p);
+  make_quads(windows, output, 4, p);
 }
 
-static void make_long(const columns_t *columns, int8_t *output, int32_t depth, const conv_mve_params *p)
+static void make_long(windows_t windows, int8_t *output, const conv_mve_params *p)
 {
-  make_quads(columns, output, depth, 0, p);
+  make_quads(windows, output, 0, p);
 }
 
 /* Four pixels of any number of channels. */
-static void make_any(const columns_t *columns, int8_t *output, int32_t depth, const conv_mve_params *p)
+static void make_any(windows_t windows, int8_t *output, const conv_mve_params *p)
 {
-  const int8x16_t none = vdupq_n_s8(0);
-  const block_t unused = {none, none, none, none};
+  const uint32x4_t place = mve_steps(p->output_channels);
   const int32x4_t low = vdupq_n_s32(p->activation_min);
   const int32x4_t high = vdupq_n_s32(p->activation_max);
+  const int8x16_t none = vdupq_n_s8(0);
+  const block_t unused = {none, none, none, none};
   channel_t channel = {p->weights, p->bias, p->multiplier, p->shift};
   for (int32_t i = 0; i < p->output_channels; i++) {
-    const int32x4_t stored = vaddq_n_s32(make_channel(&channel, columns, unused, depth, 0), p->output_zero);
-    vstrbq_scatter_offset_s32(output + i, columns->place, vminq_s32(vmaxq_s32(stored, low), high));
+    const int32x4_t stored = vaddq_n_s32(make_channel(&channel, windows, unused, 0), p->output_zero);
+    vstrbq_scatter_offset_s32(output + i, place, vminq_s32(vmaxq_s32(stored, low), high));
   }
 }
 
-typedef void (*make_t)(const columns_t *columns, int8_t *output, int32_t depth, const conv_mve_params *p);
-
-/* The function for windows of `depth` bytes and that number of channels. */
-static make_t maker(int32_t depth, int32_t channels)
+/* One pixel, four channels at a time. */
+static void make_one(const int8_t *window, int8_t *output, int32_t depth, const conv_mve_params *p)
 {
-  static const make_t by_blocks[] = {make_long, make_1, make_2, make_3, make_4};
-  const int32_t blocks = (depth + 15) >> 4;
-  return ((channels & 3) != 0) ? make_any : by_blocks[(blocks <= 4) ? blocks : 0];
+  const int32x4_t low = vdupq_n_s32(p->activation_min);
+  const int32x4_t high = vdupq_n_s32(p->activation_max);
+  const int8_t *weights = p->weights;
+  for (int32_t at = 0; at < p->output_channels; at += 4) {
+    const int32_t left = p->output_channels - at;
+    const mve_pred16_t lanes = vctp32q((uint32_t)left);
+    int32x4_t made = vaddq_s32(mve_dot_rows(window, weights, left, depth), vldrwq_z_s32(p->bias + at, lanes));
+    made = mve_requantize_channels(made, p->multiplier, p->shift, at, lanes);
+    made = vminq_s32(vmaxq_s32(vaddq_n_s32(made, p->output_zero), low), high);
+    vstrbq_p_s32(output + at, made, lanes);
+    weights += 4 * depth;
+  }
+}
+
+typedef void (*make_t)(windows_t windows, int8_t *output, const conv_mve_params *p);
+
+/* Blocks of windows that are to be copied, zeros behind them, or that lie so already; 0: windows are taken as they lie. */
+static int32_t short_blocks(int32_t depth, int32_t channels)
+{
+  const int32_t blocks = (depth + LOADED - 1) / LOADED;
+  return (((channels & 3) == 0) && (blocks <= MOST_BLOCKS)) ? blocks : 0;
+}
+
+static make_t maker(int32_t blocks, int32_t channels)
+{
+  static const make_t by_blocks[MOST_BLOCKS + 1] = {make_long, make_1, make_2, make_3, make_4};
+  return ((channels & 3) == 0) ? by_blocks[blocks] : make_any;
 }
 
 void conv_pointwise_mve(const int8_t *input, int8_t *output, const conv_mve_params *p)
 {
   const int32_t depth = p->input_channels;
   const int32_t channels = p->output_channels;
-  const make_t make = maker(depth, channels);
-  columns_t columns;
-  columns.place = mve_steps(channels);
-  for (int32_t left = p->output_height * p->output_width; left > 0; left -= 4) {
-    const int32_t last = ((left < 4) ? left : 4) - 1;
-    for (int32_t i = 0; i < 4; i++) {
-      columns.window[i] = input + ((i < last) ? i : last) * depth;
+  const int32_t blocks = short_blocks(depth, channels);
+  const bool copied = (blocks > 1) && (depth % LOADED != 0);
+  const make_t make = maker(blocks, channels);
+  int32_t copies[PIXELS * MOST_BLOCKS * LOADED / 4] = {0};
+  int32_t left = p->output_height * p->output_width;
+  windows_t windows = {input, depth, depth};
+  if (copied) {
+    windows.pitch = blocks * LOADED;
+  }
+  for (; left >= PIXELS; left -= PIXELS) {
+    if (copied) {
+      int8_t *to = (int8_t *)copies;
+      windows.first = to;
+      for (int32_t i = 0; i < PIXELS; i++) {
+        mve_copy(to + i * windows.pitch, input + i * depth, depth);
+      }
+    } else {
+      windows.first = input;
     }
-    columns.place = vminq_u32(columns.place, vdupq_n_u32((uint32_t)(last * channels)));
-    make(&columns, output, depth, p);
-    input += 4 * depth;
-    output += 4 * channels;
+    make(windows, output, p);
+    input += PIXELS * depth;
+    output += PIXELS * channels;
+  }
+  for (; left > 0; left--) {
+    make_one(input, output, depth, p);
+    input += depth;
+    output += channels;
   }
 }
 
@@ -171,13 +258,10 @@ static void copy_window(int8_t *to, const int8_t *input, int32_t top, int32_t le
 {
   const int32_t channels = p->input_channels;
   const int32_t row_bytes = p->kernel_width * channels;
-  const bool whole = (p->dilation_width == 1) && (left >= 0) && (left + p->kernel_width <= p->input_width);
   for (int32_t row = 0; row < p->kernel_height; row++) {
     const int32_t y = top + row * p->dilation_height;
     if ((y < 0) || (y >= p->input_height)) {
       to = mve_fill(to, p->input_zero, row_bytes);
-    } else if (whole) {
-      to = mve_copy(to, input + (y * p->input_width + left) * channels, row_bytes);
     } else {
       for (int32_t column = 0; column < p->kernel_width; column++) {
         const int32_t x = left + column * p->dilation_width;
@@ -193,36 +277,46 @@ static void copy_window(int8_t *to, const int8_t *input, int32_t top, int32_t le
 
 void conv_mve(const int8_t *input, int8_t *output, void *scratch, const conv_mve_params *p)
 {
-  const int32_t depth = p->kernel_height * p->kernel_width * p->input_channels;
-  const int32_t pitch = (depth + 15) & ~15;
   const int32_t channels = p->output_channels;
-  const make_t make = maker(depth, channels);
-  int8_t *const windows = scratch;
-  columns_t columns;
-  int32_t y = 0;
-  int32_t x = 0;
-  int32_t left = p->output_height * p->output_width;
-  columns.place = mve_steps(channels);
-  columns.window[0] = windows;
-  columns.window[1] = windows + pitch;
-  columns.window[2] = windows + 2 * pitch;
-  columns.window[3] = windows + 3 * pitch;
-  while (left > 0) {
-    const int32_t count = (left < 4) ? left : 4;
-    for (int32_t i = 0; i < count; i++) {
-      copy_window(windows + i * pitch, input, y * p->stride_height - p->pad_top, x * p->stride_width - p->pad_left, p);
-      x++;
-      if (x == p->output_width) {
-        x = 0;
-        y++;
+  const int32_t row_bytes = p->kernel_width * p->input_channels;
+  const int32_t row_step = p->dilation_height * p->input_width * p->input_channels;
+  const int32_t depth = p->kernel_height * row_bytes;
+  const int32_t pitch = (depth + LOADED - 1) & ~(LOADED - 1);
+  const windows_t windows = {scratch, pitch, depth};
+  const make_t make = maker(short_blocks(depth, channels), channels);
+  /* Windows that begin in these rows and columns lie inside the input, and their rows are whole. */
+  const int32_t rows_inside = p->input_height - (p->kernel_height - 1) * p->dilation_height;
+  const int32_t columns_inside = (p->dilation_width == 1) ? p->input_width - p->kernel_width + 1 : 0;
+  int8_t *to = scratch;
+  int32_t copied = 0;
+  mve_fill(scratch, 0, PIXELS * pitch);
+  for (int32_t y = 0; y < p->output_height; y++) {
+    const int32_t top = y * p->stride_height - p->pad_top;
+    int32_t left = -p->pad_left;
+    for (int32_t x = 0; x < p->output_width; x++) {
+      if ((top >= 0) && (top < rows_inside) && (left >= 0) && (left < columns_inside)) {
+        const int8_t *from = input + (top * p->input_width + left) * p->input_channels;
+        int8_t *row_to = to;
+        for (int32_t rows = p->kernel_height; rows > 0; rows--) {
+          row_to = mve_copy(row_to, from, row_bytes);
+          from += row_step;
+        }
+      } else {
+        copy_window(to, input, top, left, p);
+      }
+      left += p->stride_width;
+      to += pitch;
+      copied++;
+      if (copied == PIXELS) {
+        make(windows, output, p);
+        output += PIXELS * channels;
+        to = scratch;
+        copied = 0;
       }
     }
-    for (int32_t i = count; i < 4; i++) {
-      columns.window[i] = columns.window[count - 1];
-    }
-    columns.place = vminq_u32(columns.place, vdupq_n_u32((uint32_t)((count - 1) * channels)));
-    make(&columns, output, depth, p);
-    output += 4 * channels;
-    left -= 4;
+  }
+  for (int32_t i = 0; i < copied; i++) {
+    make_one(windows.first + i * pitch, output, depth, p);
+    output += channels;
   }
 }

@@ -169,27 +169,27 @@ typedef struct {
   multiplier_t multiplier;
   int32_t shift;
   int32_t zero;
-  int32x4_t low;
-  int32x4_t high;
 } scaling_t;
 
 MVE_INLINE scaling_t scaling_of(int32_t channel, const depthwise_mve_params *p)
 {
-  const scaling_t scaling = {p->bias[channel],
-                             p->multiplier[channel],
-                             p->shift[channel],
-                             p->output_zero,
-                             vdupq_n_s32(p->activation_min),
-                             vdupq_n_s32(p->activation_max)};
+  const scaling_t scaling = {p->bias[channel], p->multiplier[channel], p->shift[channel], p->output_zero};
   return scaling;
 }
 
-/* Four outputs of a channel. */
+/* Four outputs of a channel, saturated, in the lowest bytes of the lanes. */
 MVE_INLINE int32x4_t make_4(int32x4_t sums, scaling_t scaling)
 {
-  int32x4_t made = mve_requantize(vaddq_n_s32(sums, scaling.bias), scaling.multiplier, scaling.shift);
-  made = vaddq_n_s32(made, scaling.zero);
-  return vminq_s32(vmaxq_s32(made, scaling.low), scaling.high);
+  const int32x4_t made = mve_requantize(vaddq_n_s32(sums, scaling.bias), scaling.multiplier, scaling.shift);
+  return vreinterpretq_s32_s8(mve_halve_again(mve_halve(vaddq_n_s32(made, scaling.zero))));
+}
+
+/* The activation, on the whole output. Saturation has done it where the limits are those of int8. */
+static void limit_output(int8_t *output, const depthwise_mve_params *p)
+{
+  if ((p->activation_min > -128) || (p->activation_max < 127)) {
+    mve_limit(output, p->output_height * p->output_width * p->channels, p->activation_min, p->activation_max);
+  }
 }
 
 /* A kernel for the upper left of the 2x2 outputs that see four columns of words, and moved for the others. */
@@ -216,87 +216,99 @@ MVE_INLINE kernels_t kernels_of(int8x16_t kernel, bool two_columns, bool two_row
   return kernels;
 }
 
-/* Two columns of two output rows, from four columns of words. */
-MVE_INLINE int32x4_t sums_2x2(uint32x4_t words, kernels_t kernels)
+/* Two columns of two output rows, from four columns of words, two columns after those that `words` points to. */
+MVE_INLINE int32x4_t sums_2x2(uint32x4_t *words, kernels_t kernels)
 {
-  const int8x16_t x = vreinterpretq_s8_s32(vldrwq_gather_base_s32(words, 0));
+  /* vldrwq_gather_base_wb_s32(words, 2 * COLUMN_BYTES), which GCC 12 makes two loads of. */
+  int8x16_t x;
+  __asm__ volatile("vldrw.u32 %q[x], [%q[words], #128]!" : [x] "=&w"(x), [words] "+w"(*words) : : "memory");
   return mve_four(vmladavq_s8(x, kernels.here), vmladavq_s8(x, kernels.right), vmladavq_s8(x, kernels.below),
                   vmladavq_s8(x, kernels.below_right));
-}
-
-/* A channel of two output rows. words: its first four columns. */
-static void make_rows(int8_t *output, uint32x4_t words, uint32x4_t place, int32_t channel, bool two_rows,
-                      const depthwise_mve_params *p)
-{
-  const int32_t width = p->output_width;
-  const int32_t pair_bytes = 2 * p->channels;
-  const kernels_t kernels = kernels_of(load_kernel(p->weights + 9 * channel), width > 1, two_rows);
-  const scaling_t scaling = scaling_of(channel, p);
-  for (int32_t left = width >> 1; left > 0; left--) {
-    vstrbq_scatter_offset_s32(output, place, make_4(sums_2x2(words, kernels), scaling));
-    words = vaddq_n_u32(words, 2 * COLUMN_BYTES);
-    output += pair_bytes;
-  }
-  if ((width & 1) != 0) {
-    /* The last column: together with the one before it, which is made again. */
-    if (width > 1) {
-      words = vsubq_n_u32(words, COLUMN_BYTES);
-      output -= p->channels;
-    }
-    vstrbq_scatter_offset_s32(output, place, make_4(sums_2x2(words, kernels), scaling));
-  }
 }
 
 void depthwise_3x3_mve(const int8_t *input, int8_t *output, void *scratch, const depthwise_mve_params *p)
 {
   const int32_t channels = p->channels;
   const int32_t width = p->output_width;
+  const int32_t height = p->output_height;
   const int32_t row_bytes = width * channels;
-  const int32_t next_bytes = (width > 1) ? channels : 0;
+  const int32_t pair_bytes = 2 * channels;
   const int32_t columns = (width > 1) ? width + 2 : 4;
+  /* An image of one row, or column, makes it twice. */
+  const int32_t below_bytes = (height > 1) ? row_bytes : 0;
+  const int32_t next_bytes = (width > 1) ? channels : 0;
+  const uint32x4_t place = vreinterpretq_u32_s32(mve_four(0, next_bytes, below_bytes, next_bytes + below_bytes));
   const uint32x4_t base = vaddq_n_u32(mve_steps(COLUMN_BYTES), (uint32_t)(uintptr_t)scratch);
-  for (int32_t y = 0; y < p->output_height; y += 2) {
-    const bool two_rows = y + 1 < p->output_height;
-    const int32_t below_bytes = two_rows ? row_bytes : 0;
-    const uint32x4_t place =
-        vreinterpretq_u32_s32(mve_four(0, next_bytes, below_bytes, next_bytes + below_bytes));
+  int8_t *made = output;
+  for (int32_t y = 0; y < height; y += p->rows_together) {
+    const int32_t rows = (height - y < p->rows_together) ? height - y : p->rows_together;
+    const int32_t pairs = (rows + 1) >> 1;
+    /* A last row without a second: the row before it is made again, with it. */
+    const int32_t again = ((rows & 1) != 0 && height > 1) ? 1 : 0;
     for (int32_t at = 0; at < channels; at += BLOCK) {
       const int32_t first = first_copied(at, channels);
       const int32_t end = (at + BLOCK < channels) ? at + BLOCK : channels;
-      copy_rows(scratch, input, y - p->pad_top, columns, first, p);
+      for (int32_t pair = 0; pair < pairs; pair++) {
+        const int32_t row = y + 2 * pair - ((pair == pairs - 1) ? again : 0);
+        copy_rows((int8_t *)scratch + pair * columns * COLUMN_BYTES, input, row - p->pad_top, columns, first, p);
+      }
       for (int32_t channel = at; channel < end; channel++) {
-        make_rows(output + channel, vaddq_n_u32(base, (uint32_t)(4 * (channel - first))), place, channel, two_rows, p);
+        const kernels_t kernels = kernels_of(load_kernel(p->weights + 9 * channel), width > 1, height > 1);
+        const scaling_t scaling = scaling_of(channel, p);
+        uint32x4_t words = vaddq_n_u32(base, (uint32_t)(4 * (channel - first) - 2 * COLUMN_BYTES));
+        int8_t *row = made + channel;
+        for (int32_t left = pairs; left > 0; left--) {
+          int8_t *to = (left > 1) ? row : row - again * row_bytes;
+          for (int32_t twos = width >> 1; twos > 0; twos--) {
+            vstrbq_scatter_offset_s32(to, place, make_4(sums_2x2(&words, kernels), scaling));
+            to += pair_bytes;
+          }
+          if ((width & 1) != 0) {
+            /* The last column: the one before it is made again, with it. */
+            words = vsubq_n_u32(words, (uint32_t)(COLUMN_BYTES * (width > 1)));
+            vstrbq_scatter_offset_s32(to - next_bytes, place, make_4(sums_2x2(&words, kernels), scaling));
+          }
+          words = vaddq_n_u32(words, 2 * COLUMN_BYTES);
+          row += 2 * row_bytes;
+        }
       }
     }
-    output += 2 * row_bytes;
+    made += rows * row_bytes;
   }
+  limit_output(output, p);
 }
 
-/* Four outputs of a row, from words two columns apart. */
-MVE_INLINE int32x4_t sums_1x4(uint32x4_t words, int8x16_t kernel)
+/* Four outputs of a row, two columns of words apart, the first of them two columns after those that `words` points to. */
+MVE_INLINE int32x4_t sums_1x4(uint32x4_t *words, int8x16_t kernel)
 {
-  const int8x16_t x0 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(words, 0));
-  const int8x16_t x1 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(words, 2 * COLUMN_BYTES));
-  const int8x16_t x2 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(words, 4 * COLUMN_BYTES));
-  const int8x16_t x3 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(words, 6 * COLUMN_BYTES));
+  const int8x16_t x0 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(*words, 2 * COLUMN_BYTES));
+  const int8x16_t x1 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(*words, 4 * COLUMN_BYTES));
+  const int8x16_t x2 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(*words, 6 * COLUMN_BYTES));
+  *words = vaddq_n_u32(*words, 8 * COLUMN_BYTES);
+  const int8x16_t x3 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(*words, 0));
   return mve_four(vmladavq_s8(x0, kernel), vmladavq_s8(x1, kernel), vmladavq_s8(x2, kernel), vmladavq_s8(x3, kernel));
 }
 
-/* A channel of one output row. words: its columns 0 to 3. */
-static void make_row(int8_t *output, uint32x4_t words, uint32x4_t place, int32_t channel,
-                     const depthwise_mve_params *p)
+/* A channel of `rows` output rows. words: the first four columns; each row has its own `columns` of them. */
+static void make_single_rows(int8_t *output, uint32x4_t words, uint32x4_t place, int32_t channel, int32_t rows,
+                             int32_t columns, const depthwise_mve_params *p)
 {
   const int8x16_t kernel = load_kernel(p->weights + 9 * channel);
   const scaling_t scaling = scaling_of(channel, p);
+  const int32_t width = p->output_width;
   const int32_t step = 4 * p->channels;
-  int32_t left = p->output_width;
-  for (; left >= 4; left -= 4) {
-    vstrbq_scatter_offset_s32(output, place, make_4(sums_1x4(words, kernel), scaling));
-    words = vaddq_n_u32(words, 8 * COLUMN_BYTES);
-    output += step;
-  }
-  if (left > 0) {
-    vstrbq_scatter_offset_p_s32(output, place, make_4(sums_1x4(words, kernel), scaling), vctp32q((uint32_t)left));
+  const int32_t rest = width & 3;
+  const int32_t words_bytes = (columns - 2 * ((width + 3) & ~3)) * COLUMN_BYTES;
+  for (; rows > 0; rows--) {
+    for (int32_t left = width >> 2; left > 0; left--) {
+      vstrbq_scatter_offset_s32(output, place, make_4(sums_1x4(&words, kernel), scaling));
+      output += step;
+    }
+    if (rest != 0) {
+      vstrbq_scatter_offset_p_s32(output, place, make_4(sums_1x4(&words, kernel), scaling), vctp32q((uint32_t)rest));
+    }
+    words = vaddq_n_u32(words, (uint32_t)words_bytes);
+    output += rest * p->channels;
   }
 }
 
@@ -307,15 +319,23 @@ void depthwise_3x3_stride_2_mve(const int8_t *input, int8_t *output, void *scrat
   const uint32x4_t place = mve_steps(channels);
   const uint32x4_t base = vaddq_n_u32(mve_steps(COLUMN_BYTES), (uint32_t)(uintptr_t)scratch);
   const int32_t columns = 2 * ((width + 3) & ~3) + 2;
-  for (int32_t y = 0; y < p->output_height; y++) {
+  int8_t *made = output;
+  for (int32_t y = 0; y < p->output_height; y += p->rows_together) {
+    const int32_t there = p->output_height - y;
+    const int32_t rows = (there < p->rows_together) ? there : p->rows_together;
     for (int32_t at = 0; at < channels; at += BLOCK) {
       const int32_t first = first_copied(at, channels);
       const int32_t end = (at + BLOCK < channels) ? at + BLOCK : channels;
-      copy_rows(scratch, input, y * p->stride_height - p->pad_top, columns, first, p);
+      for (int32_t row = 0; row < rows; row++) {
+        copy_rows((int8_t *)scratch + row * columns * COLUMN_BYTES, input, (y + row) * p->stride_height - p->pad_top,
+                  columns, first, p);
+      }
       for (int32_t channel = at; channel < end; channel++) {
-        make_row(output + channel, vaddq_n_u32(base, (uint32_t)(4 * (channel - first))), place, channel, p);
+        make_single_rows(made + channel, vaddq_n_u32(base, (uint32_t)(4 * (channel - first) - 2 * COLUMN_BYTES)), place,
+                         channel, rows, columns, p);
       }
     }
-    output += width * channels;
+    made += rows * width * channels;
   }
+  limit_output(output, p);
 }

@@ -18,6 +18,7 @@ typedef struct {
   int32_t dilation_width;
   int32_t pad_top;
   int32_t pad_left;
+  int32_t rows_together; /* depthwise_3x3...: output rows that are made from one copy */
   int32_t input_zero;
   int32_t output_zero;
   int32_t activation_min;
@@ -31,13 +32,13 @@ typedef struct {
 /* Any kernel. One pixel, eight channels at a time. */
 void depthwise_mve(const int8_t *input, int8_t *output, const depthwise_mve_params *p);
 
-/* 3x3, not dilated, stride 1. Two output rows, 16 channels of each at a time; these channels of the rows they need are
-   copied to scratch first: 64 bytes for each of output width + 2 columns, 4 at least. */
+/* 3x3, not dilated, stride 1. Rows `rows_together` (even) at a time, in pairs, 16 channels of them at a time; these
+   channels of the input rows they need are copied to scratch first: for each pair, 64 bytes for each of output width + 2
+   columns, 4 at least. */
 void depthwise_3x3_mve(const int8_t *input, int8_t *output, void *scratch, const depthwise_mve_params *p);
 
-/* 3x3, not dilated, stride 2 along the rows. One output row, 16 channels at a time; these channels of the rows it needs
-   are copied to scratch first: 64 bytes for each of 2 * output width + 2
-   columns, the width rounded up to 4. */
+/* 3x3, not dilated, stride 2 along the rows. In the same way, but rows are made one by one: for each, 64 bytes for each of
+   2 * output width + 2 columns, the width rounded up to 4. */
 void depthwise_3x3_stride_2_mve(const int8_t *input, int8_t *output, void *scratch, const depthwise_mve_params *p);
 
 #endif /* KERNELS_DEPTHWISE_MVE_H */

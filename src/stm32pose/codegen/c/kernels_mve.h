@@ -25,6 +25,32 @@ MVE_INLINE uint32x4_t mve_steps(int32_t step)
   return vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)step);
 }
 
+/* Each number saturated to 16 bits, in the lower half of its lane. vqmovnbq of a register and itself: GCC would copy it. */
+MVE_INLINE int16x8_t mve_halve(int32x4_t wide)
+{
+  __asm__("vqmovnb.s32 %q[it], %q[it]" : [it] "+w"(wide));
+  return vreinterpretq_s16_s32(wide);
+}
+
+/* Each number saturated to 8 bits, in the lower half of its lane. */
+MVE_INLINE int8x16_t mve_halve_again(int16x8_t wide)
+{
+  __asm__("vqmovnb.s16 %q[it], %q[it]" : [it] "+w"(wide));
+  return vreinterpretq_s8_s16(wide);
+}
+
+/* Bytes brought between `low` and `high`. */
+static inline void mve_limit(int8_t *bytes, int32_t count, int32_t low, int32_t high)
+{
+  const int8x16_t least = vdupq_n_s8((int8_t)low);
+  const int8x16_t most = vdupq_n_s8((int8_t)high);
+  for (; count > 0; count -= 16) {
+    const mve_pred16_t there = vctp8q((uint32_t)count);
+    vstrbq_p_s8(bytes, vminq_s8(vmaxq_s8(vldrbq_z_s8(bytes, there), least), most), there);
+    bytes += 16;
+  }
+}
+
 /* Four sums of one channel, as requantize() of each; shift <= 0.
 
    Right shifts of vrshl round halves up, those of the reference away from zero: one is taken off negative numbers
@@ -92,6 +118,15 @@ MVE_INLINE int32x4_t mve_dot_4(const int8_t *a, const int8_t *b0, const int8_t *
       : [depth] "r"(depth)
       : "q0", "q1", "q2", "lr", "memory");
   return mve_four(s0, s1, s2, s3);
+}
+
+/* Dot products of `vector` with four rows of `depth` > 0 numbers each. Of `count` < 4 rows the last is taken again. */
+MVE_INLINE int32x4_t mve_dot_rows(const int8_t *vector, const int8_t *rows, int32_t count, int32_t depth)
+{
+  const int8_t *row1 = rows + ((count > 1) ? depth : 0);
+  const int8_t *row2 = row1 + ((count > 2) ? depth : 0);
+  const int8_t *row3 = row2 + ((count > 3) ? depth : 0);
+  return mve_dot_4(vector, rows, row1, row2, row3, depth, 0);
 }
 
 /* Copy `count` bytes, from the first to the last; returns the end of the copy. */

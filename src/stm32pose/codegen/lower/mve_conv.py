@@ -13,6 +13,8 @@ PIXELS = 4
 """Output pixels that a convolution makes at once."""
 CHANNELS = 16
 """Channels that the 3x3 depthwise kernels copy to scratch at once."""
+SHORT_ROW = 12
+COPY_BYTES = 4096
 LOADED = 16
 """Bytes of a vector."""
 
@@ -79,21 +81,26 @@ def depthwise_mve_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
     weights, bias = layer.weights.reshape(-1), layer.bias
     first_rows, first_columns = _starts(op, layer)
     small = op.options["kernel"] == (3, 3) and op.options["dilation"] == (1, 1) and max(op.options["pads"][:2]) <= 2
-    scratch, together = 0, 1
+    scratch, together = 0, 0
     if small and op.options["stride"] == (1, 1):
-        function, together = "depthwise_3x3_mve", 2
-        scratch = max(columns + 2, 4) * 4 * CHANNELS
+        function, pair = "depthwise_3x3_mve", max(columns + 2, 4) * 4 * CHANNELS
+        pairs = _copies(pair, columns, (rows + 1) // 2)
+        scratch, together = pairs * pair, 2 * pairs
     elif small and op.options["stride"][1] == 2:
-        function = "depthwise_3x3_stride_2_mve"
-        scratch = (2 * (columns + -columns % PIXELS) + 2) * 4 * CHANNELS
+        function, row = "depthwise_3x3_stride_2_mve", (2 * (columns + -columns % PIXELS) + 2) * 4 * CHANNELS
+        together = _copies(row, columns, rows)
+        scratch = together * row
     else:
         function = "depthwise_mve"
     if scratch:
         # A channel's nine weights together, column by column.
         weights = layer.weights[0].transpose(2, 1, 0).reshape(-1)
         bias = layer.folded_bias().astype(np.int32)
+        starts = np.arange(0, rows, together)
+        if function == "depthwise_3x3_mve" and starts[-1] == rows - 1:
+            starts[-1] = max(rows - 2, 0)  # a last row alone is made together with the one before it
+        rows_needed = first_rows[starts] * width * channels
         # Of one block of channels, the rows are copied before anything is written.
-        rows_needed = first_rows[::together] * width * channels
         needed = np.append(rows_needed[1:], height * width * channels) if channels <= CHANNELS else rows_needed
         written = np.minimum((np.arange(len(needed)) + 1) * together, rows) * columns * made
     else:
@@ -108,6 +115,7 @@ def depthwise_mve_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
             "input_width": width,
             "channels": channels,
             **_window_fields(op, layer),
+            "rows_together": together,
             "weights": Array(weights),
             "bias": Array(bias, "bias"),
             **layer.common_fields(),
@@ -147,6 +155,14 @@ def fully_connected_mve_call(op: Operator, layer: Weighted, rows: int) -> Call |
         macs=rows * int(layer.weights.size),
         leads=(lead((order + 1) * layer.channels, order * count),),
     )
+
+
+def _copies(size: int, columns: int, most: int) -> int:
+    """How many output rows, or pairs of them, are made from one copy of `size` bytes each.
+
+    Several where rows are short: what is prepared for a channel then serves more outputs. The price is a larger lead.
+    """
+    return min(most, max(1, COPY_BYTES // size)) if columns <= SHORT_ROW else 1
 
 
 def _is_pointwise(op: Operator, layer: Weighted) -> bool:
