@@ -245,8 +245,8 @@ def main() -> int:
     for line in tally.wrong:
         print(f"WRONG {line}")  # noqa: T201
     print(  # noqa: T201
-        f"{given.count} damaged files of {len(given.files)} models: {tally.exported} exported, {tally.refused} refused, "
-        f"{len(tally.wrong)} wrong; slowest {tally.slowest_s:.2f} s, memory {tally.rss / 1e6:.0f} MB, "
+        f"{given.count} damaged files of {len(given.files)} models: {tally.exported} exported, {tally.refused} "
+        f"refused, {len(tally.wrong)} wrong; slowest {tally.slowest_s:.2f} s, memory {tally.rss / 1e6:.0f} MB, "
         f"{time.monotonic() - started:.0f} s"
     )
     return 1 if tally.wrong else 0

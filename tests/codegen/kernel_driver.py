@@ -119,10 +119,7 @@ class Driver:
     def __init__(self, sources: Sequence[str], config: str = "#define NETWORK_ROUNDING_FLOAT 0\n"):
         self._folder = tempfile.TemporaryDirectory(prefix="kernels-")
         folder = Path(self._folder.name)
-        for name in {"kernels_common", *sources}:
-            for path in SOURCES.glob(f"{name}.*"):
-                shutil.copy(path, folder)
-        for path in SOURCES.glob("kernels_dsp.h"):
+        for path in [*SOURCES.glob("kernels_*.h"), *(SOURCES / f"{name}.c" for name in sources)]:
             shutil.copy(path, folder)
         (folder / "network_config.h").write_text(config)
         headers = {name: _without_comments((folder / f"{name}.h").read_text()) for name in sources}

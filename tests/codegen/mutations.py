@@ -11,7 +11,7 @@ SCALES = (0.0, -1.0, float("nan"), float("inf"), 1e-38, 1e-45, 3e38, 1e-20, 1e20
 
 
 def flip_bits(content: bytes, source: random.Random) -> bytes:
-    """1 to 64 bits are the other way round; of a large file more often near its beginning or end, where the graph is."""
+    """1 to 64 bits are turned; of a large file more often near its beginning or end, where the graph is."""
     made = bytearray(content)
     for _ in range(source.choice((1, 1, 2, 4, 16, 64))):
         place = source.randrange(len(made))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stm32pose.codegen.network import Network, NotExportable, Operator, Tensor, refuse
+from stm32pose.codegen.network import Network, NotExportable, Operator, Tensor, printable, refuse
 from stm32pose.codegen.shapes import check_operands, check_shapes
 from stm32pose.errors import UserError
 
@@ -103,5 +103,4 @@ def check_shape(shape: Sequence[int], name: str, path: Path) -> None:
 
 def damaged(path: Path, problem: str) -> UserError:
     """The error for a file that contradicts itself."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in problem)
-    return UserError(f"{path}: damaged, or not a network that can be read ({text})")
+    return UserError(printable(f"{path}: damaged, or not a network that can be read ({problem})"))

@@ -118,7 +118,12 @@ def refuse(network: Network, operator: Operator, problem: str) -> NotExportable:
     made = network.tensors[operator.outputs[0]].name if operator.outputs else operator.name
     tensor = made.split(";")[0]
     layer = "" if operator.name == tensor else f" (layer '{operator.name}')"
-    return NotExportable(f"{network.path}: {operator.kind} that makes tensor '{tensor}'{layer}: {problem}")
+    return NotExportable(printable(f"{network.path}: {operator.kind} that makes tensor '{tensor}'{layer}: {problem}"))
+
+
+def printable(text: str) -> str:
+    """One line, whatever names a file has."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def read_network(path: Path) -> Network:
@@ -128,6 +133,15 @@ def read_network(path: Path) -> Network:
         ConfigError: no such file, or a kind of file that has no int8 form.
         UserError: damaged; NotExportable: not an int8 network.
     """
+    try:
+        return _read(path)
+    except UserError as error:
+        if str(error).isprintable():
+            raise
+        raise type(error)(printable(str(error))) from error
+
+
+def _read(path: Path) -> Network:
     from stm32pose.config.suffixes import model_kind
     from stm32pose.errors import ConfigError
 
@@ -139,9 +153,12 @@ def read_network(path: Path) -> Network:
 
         return read_tflite_network(path)
     if kind == "onnx":
+        from stm32pose.codegen.check import check_network
         from stm32pose.codegen.read_onnx import read_onnx_network
 
-        return read_onnx_network(path)
+        network = read_onnx_network(path)
+        check_network(network)
+        return network
     raise ConfigError(
         f"model.model_path: got '{path.name}'; C code is made of int8 files: .tflite, .onnx (quantize it first)"
     )

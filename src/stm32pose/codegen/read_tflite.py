@@ -18,7 +18,7 @@ from stm32pose.codegen.check import (
     check_order,
     check_shape,
 )
-from stm32pose.codegen.network import Network, NotExportable, Operator, Tensor
+from stm32pose.codegen.network import Network, NotExportable, Operator, Tensor, printable
 from stm32pose.codegen.operands import settle
 from stm32pose.codegen.tflite_options import read_options
 from stm32pose.errors import UserError
@@ -121,8 +121,7 @@ def _known_kind(code: Any) -> str:
 
 def _name(content: bytes) -> str:
     """A name on one line, whatever is in the file."""
-    text = content[:MOST_NAME].decode(errors="replace")
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return printable(content[:MOST_NAME].decode(errors="replace"))
 
 
 def _quantization(table: Any, name: str, shape: tuple[int, ...], path: Path) -> tuple[np.ndarray, np.ndarray, int]:
