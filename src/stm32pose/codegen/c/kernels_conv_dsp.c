@@ -14,6 +14,7 @@ typedef struct {
   int32_t three_steps;     /* 20 */
   const uint32_t *last;    /* 24: end of `columns` */
   dsp_limits limits;       /* 28, 32, 36 */
+  int32_t scaling;         /* for C alone */
 } conv_tile;
 
 #if KERNELS_DSP_ASSEMBLY
@@ -548,10 +549,10 @@ static void pair_sums(const conv_tile *tile, const uint32_t *packed, int32_t pix
   }
 }
 
-static void tile_scaled(const conv_tile *tile, int32_t pixels, int32_t scaling)
+static void tile_scaled(const conv_tile *tile, int32_t pixels)
 {
   const int32_t words = (int32_t)(tile->last - tile->columns) / pixels;
-  const int32_t scale_words = dsp_scale_words(scaling);
+  const int32_t scale_words = dsp_scale_words(tile->scaling);
   const uint32_t *packed = tile->packed;
   uint32_t sums[8];
   int8_t *output;
@@ -562,10 +563,20 @@ static void tile_scaled(const conv_tile *tile, int32_t pixels, int32_t scaling)
     for (i = 0; i < 2 * pixels; i++) {
       const int32_t channel = i / pixels;
       output[(i % pixels) * tile->step + channel] =
-          dsp_scale(sums[i], scale + scale_words * channel, &tile->limits, scaling);
+          dsp_scale(sums[i], scale + scale_words * channel, &tile->limits, tile->scaling);
     }
     packed = scale + 2 * scale_words;
   }
+}
+
+static void tile_4_scaled(const conv_tile *tile)
+{
+  tile_scaled(tile, 4);
+}
+
+static void tile_1_scaled(const conv_tile *tile)
+{
+  tile_scaled(tile, 1);
 }
 
 static void tile_4_sums(const conv_tile *tile)
@@ -597,22 +608,21 @@ static uint32_t *spread_4(const int8_t *input, uint32_t *to, int32_t step, int32
 }
 #endif
 
-/* The channels of one tile in pairs, in the way of `scaling`. */
-static void tile_pairs(const conv_tile *tile, int32_t pixels, int32_t scaling)
+typedef void (*tile_maker)(const conv_tile *tile);
+
+/* What makes pairs of channels. */
+static tile_maker maker_of(int32_t pixels, int32_t scaling)
 {
 #if !KERNELS_DSP_ASSEMBLY
-  tile_scaled(tile, pixels, scaling);
+  (void)scaling;
+  return pixels == 4 ? tile_4_scaled : tile_1_scaled;
 #elif NETWORK_ROUNDING_FLOAT
   (void)scaling;
-  (pixels == 4 ? tile_4_float : tile_1_float)(tile);
+  return pixels == 4 ? tile_4_float : tile_1_float;
 #else
-  if (scaling == DSP_SCALE_RELU) {
-    (pixels == 4 ? tile_4_relu : tile_1_relu)(tile);
-  } else if (scaling == DSP_SCALE_PLAIN) {
-    (pixels == 4 ? tile_4_plain : tile_1_plain)(tile);
-  } else {
-    (pixels == 4 ? tile_4_general : tile_1_general)(tile);
-  }
+  static const tile_maker makers[2][3] = {{tile_1_relu, tile_1_plain, tile_1_general},
+                                          {tile_4_relu, tile_4_plain, tile_4_general}};
+  return makers[pixels == 4 ? 1 : 0][scaling <= DSP_SCALE_GENERAL ? scaling : DSP_SCALE_GENERAL];
 #endif
 }
 
@@ -647,6 +657,7 @@ static void start_tiles(conv_tile *tile, const uint32_t *columns, const conv_dsp
   tile->step = p->output_channels;
   tile->three_steps = 3 * p->output_channels;
   tile->limits = dsp_limits_of(p->scaling, p->output_zero, p->activation_min, p->activation_max);
+  tile->scaling = p->scaling;
 }
 
 /* Channels from `channel` on by requantize(). `tile->packed` is at the first of them. */
@@ -680,7 +691,7 @@ static void finish_tile(conv_tile *tile, int32_t pixels, int8_t *output, const c
   if (paired > 0) {
     tile->output = output;
     tile->end = output + paired;
-    tile_pairs(tile, pixels, p->scaling);
+    maker_of(pixels, p->scaling)(tile);
   }
   if (paired < p->output_channels) {
     tile->packed += (paired / 2) * (2 + p->depth / 2 + 2 * dsp_scale_words(p->scaling));
@@ -759,10 +770,16 @@ static void gather_words(const int8_t *from, int8_t *to, const conv_dsp_params *
 {
   const int32_t count = p->kernel_width * p->input_channels;
   const int32_t down = p->dilation_height * p->input_width * p->input_channels;
-  int32_t i, k;
-  for (i = 0; i < p->kernel_height; i++) {
-    for (k = 0; k < count; k += 4) {
-      memcpy(to + k, from + k, 4);
+  int32_t rows, k;
+  for (rows = p->kernel_height; rows > 0; rows--) {
+    if (count == 9) { /* three colours */
+      memcpy(to, from, 4);
+      memcpy(to + 4, from + 4, 4);
+      to[8] = from[8];
+    } else {
+      for (k = 0; k < count; k += 4) {
+        memcpy(to + k, from + k, 4);
+      }
     }
     from += down;
     to += count;
@@ -788,6 +805,42 @@ static void gather_4(const int8_t *input, uint32_t *to, int32_t top, int32_t lef
   }
 }
 
+/* `pixels` windows from output pixel (`row`, `column`) on, which goes on to the next after them. `bytes` is room for
+   windows of channels that are no multiple of 4. */
+static void gather(const int8_t *input, uint32_t *columns, int8_t *bytes, int32_t *row, int32_t *column, int32_t pixels,
+                   const conv_dsp_params *p)
+{
+  const int32_t whole = (p->input_channels & 3) == 0;
+  const int32_t reach_down = (p->kernel_height - 1) * p->dilation_height;
+  /* Windows that reach the last row, or one of the last if rows are short, are not read beyond their end. */
+  const int32_t last_row = p->input_height - 1 - 3 / (p->input_width * p->input_channels);
+  int32_t top = *row * p->stride_height - p->pad_top;
+  int32_t left = *column * p->stride_width - p->pad_left;
+  int32_t pixel;
+  for (pixel = 0; pixel < pixels; pixel++) {
+    if (whole != 0) {
+      gather_lane(input, columns + pixel, pixels, top, left, p);
+    } else if (top >= 0 && left >= 0 && p->dilation_width == 1 && top + reach_down < last_row &&
+               left + p->kernel_width <= p->input_width) {
+      gather_words(input + (top * p->input_width + left) * p->input_channels, bytes + pixel * p->depth, p);
+    } else {
+      gather_bytes(input, bytes + pixel * p->depth, top, left, p);
+    }
+    left += p->stride_width;
+    if (++*column == p->output_width) {
+      *column = 0;
+      ++*row;
+      left = -p->pad_left;
+      top += p->stride_height;
+    }
+  }
+  if (whole == 0 && pixels == 4) {
+    (void)spread_4(bytes, columns, p->depth, p->depth / 4);
+  } else if (whole == 0) {
+    (void)spread_lane(bytes, columns, 1, p->depth / 4);
+  }
+}
+
 void conv_dsp(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p)
 {
   uint32_t *columns = scratch;
@@ -795,8 +848,6 @@ void conv_dsp(const int8_t *input, int8_t *output, void *scratch, const conv_dsp
   const int32_t whole = (p->input_channels & 3) == 0;
   const int32_t reach_down = (p->kernel_height - 1) * p->dilation_height;
   const int32_t reach_right = 3 * p->stride_width + (p->kernel_width - 1) * p->dilation_width;
-  /* Windows that reach the last row (or one of the last, if rows are short) are not read beyond their end. */
-  const int32_t last_row = p->input_height - 1 - 3 / (p->input_width * p->input_channels);
   int32_t left_over = p->output_height * p->output_width;
   int32_t row = 0, column = 0;
   conv_tile tile;
@@ -814,29 +865,7 @@ void conv_dsp(const int8_t *input, int8_t *output, void *scratch, const conv_dsp
         row++;
       }
     } else {
-      int32_t pixel;
-      for (pixel = 0; pixel < pixels; pixel++) {
-        const int32_t start_row = row * p->stride_height - p->pad_top;
-        const int32_t start_column = column * p->stride_width - p->pad_left;
-        if (whole) {
-          gather_lane(input, columns + pixel, pixels, start_row, start_column, p);
-        } else if (start_row >= 0 && start_column >= 0 && p->dilation_width == 1 && start_row + reach_down < last_row &&
-                   start_column + p->kernel_width <= p->input_width) {
-          gather_words(input + (start_row * p->input_width + start_column) * p->input_channels,
-                       bytes + pixel * p->depth, p);
-        } else {
-          gather_bytes(input, bytes + pixel * p->depth, start_row, start_column, p);
-        }
-        if (++column == p->output_width) {
-          column = 0;
-          row++;
-        }
-      }
-      if (!whole && pixels == 4) {
-        (void)spread_4(bytes, columns, p->depth, p->depth / 4);
-      } else if (!whole) {
-        (void)spread_lane(bytes, columns, 1, p->depth / 4);
-      }
+      gather(input, columns, bytes, &row, &column, pixels, p);
     }
     finish_tile(&tile, pixels, output, p);
     output += pixels * p->output_channels;

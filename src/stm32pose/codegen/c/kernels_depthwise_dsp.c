@@ -14,6 +14,7 @@ typedef struct {
   const int8_t **end;     /* 20: of `taps` */
   int32_t first;          /* 24: of the channels to be made */
   dsp_limits limits;      /* 28, 32, 36 */
+  int32_t scaling;        /* for C alone */
 } depthwise_pixel;
 
 #if KERNELS_DSP_ASSEMBLY
@@ -615,9 +616,9 @@ static void sums_3x3(const depthwise_pixel *pixel, const uint32_t *packed, int32
   }
 }
 
-static void pair_3x3(const depthwise_pixel *pixel, int32_t scaling)
+static void pair_3x3(const depthwise_pixel *pixel)
 {
-  const int32_t scale_words = dsp_scale_words(scaling);
+  const int32_t scale_words = dsp_scale_words(pixel->scaling);
   const uint32_t *packed = pixel->packed;
   int32_t channel, i;
   for (channel = 0; channel < pixel->channels - pixel->first; channel += 2) {
@@ -626,7 +627,7 @@ static void pair_3x3(const depthwise_pixel *pixel, int32_t scaling)
     packed += 7;
     for (i = 0; i < 4; i++) {
       pixel->output[(i < 2 ? pixel->step : 0) + channel + (i & 1)] =
-          dsp_scale(sums[i], packed + scale_words * (i & 1), &pixel->limits, scaling);
+          dsp_scale(sums[i], packed + scale_words * (i & 1), &pixel->limits, pixel->scaling);
     }
     packed += 2 * scale_words;
   }
@@ -657,16 +658,16 @@ static const uint32_t *sums_1(const depthwise_pixel *pixel, const uint32_t *pack
   return packed;
 }
 
-static void single(const depthwise_pixel *pixel, int32_t scaling)
+static void single(const depthwise_pixel *pixel)
 {
-  const int32_t scale_words = dsp_scale_words(scaling);
+  const int32_t scale_words = dsp_scale_words(pixel->scaling);
   const uint32_t *packed = pixel->packed;
   int32_t channel, i;
   for (channel = 0; channel < pixel->channels - pixel->first; channel += 4) {
     uint32_t sums[4];
     packed = sums_1(pixel, packed, channel, sums);
     for (i = 0; i < 4; i++) {
-      pixel->output[channel + i] = dsp_scale(sums[i], packed + scale_words * i, &pixel->limits, scaling);
+      pixel->output[channel + i] = dsp_scale(sums[i], packed + scale_words * i, &pixel->limits, pixel->scaling);
     }
     packed += 4 * scale_words;
   }
@@ -683,22 +684,22 @@ static void single_sums(const depthwise_pixel *pixel)
 /* What makes pixels: one of any kernel, or two of a row with a kernel of 3 x 3, one or two columns apart. */
 enum { SINGLE = 0, PAIR_1 = 1, PAIR_2 = 2 };
 
-/* All whole fours of channels, in the way of `scaling`. */
-static void pixel_fours(const depthwise_pixel *pixel, int32_t kind, int32_t scaling)
+typedef void (*pixel_maker)(const depthwise_pixel *pixel);
+
+/* What makes whole fours of channels. */
+static pixel_maker maker_of(int32_t kind, int32_t scaling)
 {
 #if !KERNELS_DSP_ASSEMBLY
-  (kind == SINGLE ? single : pair_3x3)(pixel, scaling);
+  (void)scaling;
+  return kind == SINGLE ? single : pair_3x3;
 #elif NETWORK_ROUNDING_FLOAT
   (void)scaling;
-  (kind == SINGLE ? single_float : kind == PAIR_1 ? pair_1_float : pair_2_float)(pixel);
+  return kind == SINGLE ? single_float : kind == PAIR_1 ? pair_1_float : pair_2_float;
 #else
-  if (scaling == DSP_SCALE_RELU) {
-    (kind == SINGLE ? single_relu : kind == PAIR_1 ? pair_1_relu : pair_2_relu)(pixel);
-  } else if (scaling == DSP_SCALE_PLAIN) {
-    (kind == SINGLE ? single_plain : kind == PAIR_1 ? pair_1_plain : pair_2_plain)(pixel);
-  } else {
-    (kind == SINGLE ? single_general : kind == PAIR_1 ? pair_1_general : pair_2_general)(pixel);
-  }
+  static const pixel_maker makers[3][3] = {{single_relu, single_plain, single_general},
+                                           {pair_1_relu, pair_1_plain, pair_1_general},
+                                           {pair_2_relu, pair_2_plain, pair_2_general}};
+  return makers[kind][scaling <= DSP_SCALE_GENERAL ? scaling : DSP_SCALE_GENERAL];
 #endif
 }
 
@@ -743,62 +744,50 @@ static void finish_four(depthwise_pixel *pixel, int8_t *output, int32_t channel,
 }
 
 /* Channels by requantize(): all, or those after the last whole four, which are copied so that nothing beyond is read. */
-static void finish_in_c(depthwise_pixel *pixel, int8_t *output, int32_t kind, int32_t step,
+static void finish_in_c(const depthwise_pixel *given, int8_t *output, int32_t kind, int32_t step,
                         const depthwise_dsp_params *p)
 {
-  const int32_t offset = pixel->first;
   const int32_t whole = p->channels & ~3;
-  const int32_t count = (int32_t)(pixel->end - pixel->taps);
+  const int32_t count = (int32_t)(given->end - given->taps);
   const int32_t four_words = (kind != SINGLE ? 14 : 4 + count) + 4 * dsp_scale_words(p->scaling);
-  const int8_t **taps = pixel->taps;
+  depthwise_pixel pixel = *given;
   int32_t channel, tap;
-  pixel->packed = p->packed;
-  if (p->scaling == DSP_SCALE_C) {
+  pixel.packed = p->packed;
+  if (p->scaling >= DSP_SCALE_C) {
     for (channel = 0; channel < whole; channel += 4) {
-      pixel->first = offset + channel;
-      pixel->channels = offset + channel + 4;
-      finish_four(pixel, output, channel, kind, step, p);
-      pixel->packed += four_words;
+      pixel.first = given->first + channel;
+      pixel.channels = pixel.first + 4;
+      finish_four(&pixel, output, channel, kind, step, p);
+      pixel.packed += four_words;
     }
   } else {
-    pixel->packed += (whole / 4) * four_words;
+    pixel.packed += (whole / 4) * four_words;
   }
   if (whole < p->channels) {
     int8_t rest[4 * DEPTHWISE_DSP_TAPS] = {0};
     const int8_t *rest_taps[DEPTHWISE_DSP_TAPS];
     for (tap = 0; tap < count; tap++) {
       for (channel = whole; channel < p->channels; channel++) {
-        rest[4 * tap + channel - whole] = taps[tap][offset + channel];
+        rest[4 * tap + channel - whole] = given->taps[tap][given->first + channel];
       }
       rest_taps[tap] = rest + 4 * tap;
     }
-    pixel->taps = rest_taps;
-    pixel->end = rest_taps + count;
-    pixel->first = 0;
-    pixel->channels = 4;
-    finish_four(pixel, output, whole, kind, step, p);
+    pixel.taps = rest_taps;
+    pixel.end = rest_taps + count;
+    pixel.first = 0;
+    pixel.channels = 4;
+    finish_four(&pixel, output, whole, kind, step, p);
   }
-  pixel->taps = taps;
-  pixel->end = taps + count;
 }
 
-/* All channels of one pixel (`step` 0), or of two, `step` bytes apart, which SINGLE cannot. The taps lie `offset`
-   bytes after the pointers. */
-static void finish_pixels(depthwise_pixel *pixel, int32_t offset, int8_t *output, int32_t kind, int32_t step,
-                          const depthwise_dsp_params *p)
+/* What all pixels have in common. */
+static void start_pixels(depthwise_pixel *pixel, const int8_t **taps, int32_t count, const depthwise_dsp_params *p)
 {
-  const int32_t whole = p->channels & ~3;
-  pixel->first = offset;
-  if (p->scaling < DSP_SCALE_C && whole > 0) {
-    pixel->packed = p->packed;
-    pixel->output = output;
-    pixel->step = step;
-    pixel->channels = offset + whole;
-    pixel_fours(pixel, kind, p->scaling);
-  }
-  if (p->scaling >= DSP_SCALE_C || whole < p->channels) {
-    finish_in_c(pixel, output, kind, step, p);
-  }
+  pixel->packed = p->packed;
+  pixel->taps = taps;
+  pixel->end = taps + count;
+  pixel->limits = dsp_limits_of(p->scaling, p->output_zero, p->activation_min, p->activation_max);
+  pixel->scaling = p->scaling;
 }
 
 /* The input's row, or none where it is outside. */
@@ -815,13 +804,16 @@ static const int8_t *pixel_at(const int8_t *row, int32_t column, const int8_t *z
 void depthwise_dsp(const int8_t *input, int8_t *output, void *scratch, const depthwise_dsp_params *p)
 {
   const int32_t taps_used = p->kernel_height * p->kernel_width;
+  const int32_t whole = p->scaling < DSP_SCALE_C ? p->channels & ~3 : 0;
+  const pixel_maker make = maker_of(SINGLE, p->scaling);
   const int8_t *taps[DEPTHWISE_DSP_TAPS];
   int32_t row, column, i, j;
   depthwise_pixel pixel;
   memset(scratch, p->input_zero, (size_t)p->channels);
-  pixel.taps = taps;
-  pixel.end = taps + taps_used + (taps_used & 1);
-  pixel.limits = dsp_limits_of(p->scaling, p->output_zero, p->activation_min, p->activation_max);
+  start_pixels(&pixel, taps, taps_used + (taps_used & 1), p);
+  pixel.step = 0;
+  pixel.first = 0;
+  pixel.channels = whole;
   taps[taps_used] = scratch;
   for (row = 0; row < p->output_height; row++) {
     for (column = 0; column < p->output_width; column++) {
@@ -833,7 +825,13 @@ void depthwise_dsp(const int8_t *input, int8_t *output, void *scratch, const dep
           *tap++ = pixel_at(line, left + j * p->dilation_width, scratch, p);
         }
       }
-      finish_pixels(&pixel, 0, output, SINGLE, 0, p);
+      pixel.output = output;
+      if (whole > 0) {
+        make(&pixel);
+      }
+      if (whole < p->channels) {
+        finish_in_c(&pixel, output, SINGLE, 0, p);
+      }
       output += p->channels;
     }
   }
@@ -843,13 +841,13 @@ void depthwise_3x3_dsp(const int8_t *input, int8_t *output, void *scratch, const
 {
   const int32_t kind = p->stride_width == 1 ? PAIR_1 : PAIR_2;
   const int32_t columns = 3 + p->stride_width;
+  const int32_t whole = p->scaling < DSP_SCALE_C ? p->channels & ~3 : 0;
+  const pixel_maker make = maker_of(kind, p->scaling);
   const int8_t *taps[16] = {scratch};
   int32_t row, column, i;
   depthwise_pixel pixel;
   memset(scratch, p->input_zero, (size_t)p->channels);
-  pixel.taps = taps;
-  pixel.end = taps + (kind == PAIR_1 ? 12 : 16);
-  pixel.limits = dsp_limits_of(p->scaling, p->output_zero, p->activation_min, p->activation_max);
+  start_pixels(&pixel, taps, kind == PAIR_1 ? 12 : 16, p);
   for (row = 0; row < p->output_height; row++) {
     const int32_t first_row = row * p->stride_height - p->pad_top;
     const int8_t *top = row_at(input, first_row, p);
@@ -857,8 +855,8 @@ void depthwise_3x3_dsp(const int8_t *input, int8_t *output, void *scratch, const
     const int8_t *bottom = row_at(input, first_row + 2 * p->dilation_height, p);
     const int32_t inside = top != NULL && middle != NULL && bottom != NULL;
     int32_t started = 0;
+    int32_t left = -p->pad_left;
     for (column = 0; column < p->output_width; column += 2) {
-      const int32_t left = column * p->stride_width - p->pad_left;
       const int32_t step = column + 1 < p->output_width ? p->channels : 0;
       const int32_t shared = inside != 0 && left >= 0 && left + columns <= p->input_width;
       const int32_t origin = shared != 0 ? 0 : left;
@@ -871,8 +869,18 @@ void depthwise_3x3_dsp(const int8_t *input, int8_t *output, void *scratch, const
         taps[15] = taps[14]; /* of stride 2: the third row's last column has nobody to share a word with */
       }
       started = shared;
-      finish_pixels(&pixel, (left - origin) * p->channels, output, kind, step, p);
+      pixel.output = output;
+      pixel.step = step;
+      pixel.first = (left - origin) * p->channels;
+      pixel.channels = pixel.first + whole;
+      if (whole > 0) {
+        make(&pixel);
+      }
+      if (whole < p->channels) {
+        finish_in_c(&pixel, output, kind, step, p);
+      }
       output += p->channels + step;
+      left += 2 * p->stride_width;
     }
   }
 }
