@@ -335,7 +335,7 @@ def test_the_reference_cannot_take_this_process_with_it(tiny, tmp_path) -> None:
     model.tensors[8].scale = None
     path = tmp_path / "no_scale.tflite"
     path.write_bytes(build(model))
-    with pytest.raises(UserError, match="LiteRT (crashed|cannot)"):
+    with pytest.raises(UserError, match=r"LiteRT (crashed|cannot)"):
         expected_outputs(replace(network, path=path), inputs)
     path.write_bytes(tiny[0].read_bytes()[:-400])
     with pytest.raises(UserError, match="LiteRT"):
