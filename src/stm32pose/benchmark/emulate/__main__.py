@@ -21,7 +21,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("model", type=Path, help="an int8 .tflite or .onnx file")
     parser.add_argument("--target", default="cortex-m7", help="cortex-m4, cortex-m7, cortex-m33 or cortex-m55")
     parser.add_argument("--folder", type=Path, help="keep code, program and logs here; absent: a temporary folder")
-    parser.add_argument("--inferences", type=int, default=2, help="on as many random inputs")
+    parser.add_argument("--inferences", type=int, help="on as many random inputs")
     parser.add_argument("--tools", choices=("qemu", "unicorn"), help="absent: those found")
     given = parser.parse_args(words)
     target = target_of(given.target)

@@ -12,8 +12,8 @@ from stm32pose.codegen.export import build as build_program
 from stm32pose.codegen.reference import expected_outputs, random_inputs
 from stm32pose.codegen.targets import Target
 
-INFERENCES = 2
-"""The first is counted layer by layer, the second runs through network_run()."""
+INFERENCES = {"qemu": 2, "unicorn": 1}
+"""The first is counted layer by layer, the second runs through network_run(); Unicorn is too slow for two."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def emulate_model(
     target: Target,
     folder: Path,
     *,
-    inferences: int = INFERENCES,
+    inferences: int | None = None,
     seed: int = 0,
     tools: tuple[Toolchain, Emulator] | None = None,
     timeout_s: float = TIMEOUT_S,
@@ -39,7 +39,7 @@ def emulate_model(
     Args:
         path: an int8 .tflite or .onnx file.
         folder: its C code goes to `code`, everything of the build and the run to `build` below it.
-        inferences: on as many random inputs.
+        inferences: on as many random inputs; None: as many as the emulator does in a short time.
         seed: of those.
 
     Raises:
@@ -50,7 +50,9 @@ def emulate_model(
     built = build_program(path, target)
     code = folder / "code"
     write_folder(dict(network_files(built)), code)
-    inputs = [random_inputs(built.program.network, seed + number) for number in range(inferences)]
+    inputs = [
+        random_inputs(built.program.network, seed + number) for number in range(inferences or INFERENCES[tools[1].kind])
+    ]
     expected = [expected_outputs(built.program.network, values) for values in inputs]
     emulation = emulate(code, target, inputs, expected, build=folder / "build", tools=tools, timeout_s=timeout_s)
     return EmulatedModel(emulation, built)
