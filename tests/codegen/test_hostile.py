@@ -200,6 +200,17 @@ ABSURD = {
         build(Model([kernel(1, 4), activation(1, 4)], [Op("RELU", [0], [1], None, 1)], [0], [1])),
         "an input is a constant",
     ),
+    "tensors that are too large together": (
+        build(
+            Model(
+                [activation(1, 1 << 24)] * 12,
+                [Op("RELU", [n], [n + 1], None, 1) for n in range(11)],
+                [0],
+                [11],
+            )
+        ),
+        "its tensors would have 184549376 elements",
+    ),
     "constants that grow": (
         build(
             Model(

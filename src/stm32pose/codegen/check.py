@@ -13,6 +13,8 @@ from stm32pose.errors import UserError
 
 MOST_ELEMENTS = 1 << 24
 """A tensor of more elements is damage: no microcontroller holds it."""
+MOST_TOTAL = 1 << 27
+"""Elements of all tensors together, for the same reason; planning their memory takes time that grows with them."""
 MOST_OPERATORS = 4096
 MOST_TENSORS = 1 << 16
 MOST_DIMENSIONS = 8
@@ -58,6 +60,9 @@ def check_network(network: Network) -> None:
         UserError: damaged; NotExportable: a type, a shape or a scale that no kernel takes.
     """
     check_order(network)
+    total = sum(network.tensors[index].elements for op in network.operators for index in op.outputs)
+    if total > MOST_TOTAL:
+        raise damaged(network.path, f"its tensors would have {total} elements")
     for op in network.operators:
         check_operands(network, op)
         for index in (*op.outputs, *(index for index in op.inputs if index >= 0)):
