@@ -17,8 +17,8 @@ class LayerSpec:
     """One layer: `kind` conv, depthwise or dense; of dense ones kernel and stride mean nothing.
 
     `bias`: False leaves it out where the operator can do without. `gain` scales the outputs' spread: 1 uses about the
-    whole range of int8, more saturates; 0: six is the top of the range. `per_channel` False: one scale. `tiny`: channels
-    with multipliers near 1, whose shifts are small. `dead`: channels with biases near 2^30.
+    whole range of int8, more saturates; 0: six is the top of the range. `per_channel` False: one scale. `tiny`:
+    channels with multipliers near 1, whose shifts are small. `dead`: channels with biases near 2^30.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Many calls of kernels for Helium in one emulated run, outputs as close to their inputs as the leads allow."""
+"""Many calls of fast kernels in one emulated run, outputs as close to their inputs as the leads allow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stm32pose.codegen.targets import target_of
 
 TOOLS = ("arm-none-eabi-gcc", "qemu-system-arm")
 needs_emulator = pytest.mark.skipif(
-    any(shutil.which(tool) is None for tool in TOOLS), reason=f"{' and '.join(TOOLS)} run the kernels for Helium"
+    any(shutil.which(tool) is None for tool in TOOLS), reason=f"{' and '.join(TOOLS)} run the fast kernels"
 )
 GUARD = 32
 """Bytes around everything that a kernel may write; they must stay."""
@@ -75,13 +75,21 @@ class _Layout:
     bytes: int
 
 
-def check_cases(cases: Sequence[Case], folder: Path, *, rounding_float: bool = False, nearer: int = 0) -> list[bool]:
+def check_cases(
+    cases: Sequence[Case],
+    folder: Path,
+    *,
+    rounding_float: bool = False,
+    nearer: int = 0,
+    target: str = "cortex-m55",
+) -> list[bool]:
     """Run every case; returns whether each one's output is the expected and all other memory as it was.
 
     Args:
         folder: where the sources go.
         rounding_float: the kernels as they are for ONNX networks.
         nearer: bytes that outputs lie nearer to their inputs than the leads allow.
+        target: the processor.
     """
     layouts = [_layout(case, nearer) for case in cases]
     images = [_images(case, layout) for case, layout in zip(cases, layouts, strict=True)]
@@ -115,7 +123,7 @@ def check_cases(cases: Sequence[Case], folder: Path, *, rounding_float: bool = F
             layers=", ".join(f"layer_{index}" for index in range(len(cases))),
         )
     )
-    result = emulate(folder, target_of("cortex-m55"), [[given]], [[wanted]], build=folder / "build")
+    result = emulate(folder, target_of(target), [[given]], [[wanted]], build=folder / "build")
     got = np.frombuffer(result.outputs[0][0].tobytes(), np.int8)
     ends = np.cumsum([after.size for _, after in images])
     return [

@@ -24,7 +24,7 @@ from stm32pose.codegen.reference import open_reference
 
 pytestmark = needs_cc
 FEW = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,
