@@ -30,8 +30,8 @@ typedef struct {
 } block_t;
 
 /* Sums of one channel from four windows of 2 to 4 blocks each, which lie without gaps, on multiples of four bytes, with
-   zeros at their ends; what follows the channel's weights is multiplied by these. In assembly, since GCC would give each
-   block's address a register of its own. */
+   zeros at their ends; what follows the channel's weights is multiplied by these. In assembly, since GCC would give the
+   address of each block a register of its own. */
 #define FIRST_BLOCK(x0, x1, x2, x3)  \
   "vldrb.8 q0, [%[w]]\n\t"           \
   "vldrw.32 q1, [%[x], " #x0 "]\n\t" \
@@ -206,7 +206,7 @@ static void make_one(const int8_t *window, int8_t *output, int32_t depth, const 
 
 typedef void (*make_t)(windows_t windows, int8_t *output, const conv_mve_params *p);
 
-/* Blocks of windows that are to be copied, zeros behind them, or that lie so already; 0: windows are taken as they lie. */
+/* Blocks of a window, for functions that want zeros behind it; 0: for those that take windows of any size. */
 static int32_t short_blocks(int32_t depth, int32_t channels)
 {
   const int32_t blocks = (depth + LOADED - 1) / LOADED;

@@ -80,8 +80,8 @@ void depthwise_mve(const int8_t *input, int8_t *output, const depthwise_mve_para
   }
 }
 
-/* The 3x3 kernels work on words of four bytes: a channel's values in one column of four input rows. Four columns of such
-   words are a vector; its dot product with the kernel, in the same order, is an output of that channel. */
+/* The 3x3 kernels work on words of four bytes: a channel's values in one column of four input rows. Four columns of
+   such words are a vector; its dot product with the kernel, in the same order, is an output of that channel. */
 
 #define BLOCK 16 /* channels that are copied at once, a word each in every column */
 #define COLUMN_BYTES (4 * BLOCK)
@@ -278,7 +278,7 @@ void depthwise_3x3_mve(const int8_t *input, int8_t *output, void *scratch, const
   limit_output(output, p);
 }
 
-/* Four outputs of a row, two columns of words apart, the first of them two columns after those that `words` points to. */
+/* Four outputs of a row, two columns of words apart, the first two columns after those that `words` points to. */
 MVE_INLINE int32x4_t sums_1x4(uint32x4_t *words, int8x16_t kernel)
 {
   const int8x16_t x0 = vreinterpretq_s8_s32(vldrwq_gather_base_s32(*words, 2 * COLUMN_BYTES));

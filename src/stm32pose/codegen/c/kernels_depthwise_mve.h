@@ -33,12 +33,12 @@ typedef struct {
 void depthwise_mve(const int8_t *input, int8_t *output, const depthwise_mve_params *p);
 
 /* 3x3, not dilated, stride 1. Rows `rows_together` (even) at a time, in pairs, 16 channels of them at a time; these
-   channels of the input rows they need are copied to scratch first: for each pair, 64 bytes for each of output width + 2
-   columns, 4 at least. */
+   channels of the input rows they need are copied to scratch first: for each pair, 64 bytes for each of output
+   width + 2 columns, 4 at least. */
 void depthwise_3x3_mve(const int8_t *input, int8_t *output, void *scratch, const depthwise_mve_params *p);
 
-/* 3x3, not dilated, stride 2 along the rows. In the same way, but rows are made one by one: for each, 64 bytes for each of
-   2 * output width + 2 columns, the width rounded up to 4. */
+/* 3x3, not dilated, stride 2 along the rows. In the same way, but rows are made one by one: for each, 64 bytes for each
+   of 2 * output width + 2 columns, the width rounded up to 4. */
 void depthwise_3x3_stride_2_mve(const int8_t *input, int8_t *output, void *scratch, const depthwise_mve_params *p);
 
 #endif /* KERNELS_DEPTHWISE_MVE_H */

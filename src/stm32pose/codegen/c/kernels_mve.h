@@ -25,7 +25,7 @@ MVE_INLINE uint32x4_t mve_steps(int32_t step)
   return vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)step);
 }
 
-/* Each number saturated to 16 bits, in the lower half of its lane. vqmovnbq of a register and itself: GCC would copy it. */
+/* Each number saturated to 16 bits, in the lower half of its lane. In assembly, since GCC would copy the register. */
 MVE_INLINE int16x8_t mve_halve(int32x4_t wide)
 {
   __asm__("vqmovnb.s32 %q[it], %q[it]" : [it] "+w"(wide));
