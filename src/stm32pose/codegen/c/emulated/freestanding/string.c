@@ -45,3 +45,31 @@ void *memset(void *to, int value, size_t count)
   }
   return to;
 }
+
+/* The names by which Arm's ABI lets a compiler call them; `count` comes before `value` there. */
+
+void __aeabi_memcpy(void *to, const void *from, size_t count);
+void __aeabi_memset(void *to, size_t count, int value);
+void __aeabi_memclr(void *to, size_t count);
+
+void __aeabi_memcpy(void *to, const void *from, size_t count)
+{
+  (void)memcpy(to, from, count);
+}
+
+void __aeabi_memset(void *to, size_t count, int value)
+{
+  (void)memset(to, value, count);
+}
+
+void __aeabi_memclr(void *to, size_t count)
+{
+  (void)memset(to, 0, count);
+}
+
+void __aeabi_memcpy4(void *to, const void *from, size_t count) __attribute__((alias("__aeabi_memcpy")));
+void __aeabi_memcpy8(void *to, const void *from, size_t count) __attribute__((alias("__aeabi_memcpy")));
+void __aeabi_memset4(void *to, size_t count, int value) __attribute__((alias("__aeabi_memset")));
+void __aeabi_memset8(void *to, size_t count, int value) __attribute__((alias("__aeabi_memset")));
+void __aeabi_memclr4(void *to, size_t count) __attribute__((alias("__aeabi_memclr")));
+void __aeabi_memclr8(void *to, size_t count) __attribute__((alias("__aeabi_memclr")));
