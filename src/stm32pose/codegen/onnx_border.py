@@ -14,7 +14,10 @@ LOWEST_OPSET = 13
 """QuantizeLinear with a scale a channel begins here, and Softmax means what it does today."""
 INTEGER = ("QuantizeLinear", "DequantizeLinear")
 LOOKED_THROUGH = (*INTEGER, "Identity", "Cast", "Mul", "Add", "Sub", "Div")
-IMAGES = ("Conv", "MaxPool", "AveragePool", "Resize", "BatchNormalization", "GlobalAveragePool", "ConvTranspose")
+IMAGES = (
+    "Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Resize",
+    "BatchNormalization", "DepthToSpace", "SpaceToDepth",
+)  # fmt: skip
 
 
 def open_model(path: Path) -> Any:
@@ -63,8 +66,6 @@ def channels_first(model: Any) -> bool:
                 return perm != [[0, 3, 1, 2]]
             elif node.op_type in IMAGES:
                 return True
-            else:
-                break
         first: tuple[int, ...] = shape[1:]
         return prod(first) > 0 and layout_of(first) == "NCHW"
     return True

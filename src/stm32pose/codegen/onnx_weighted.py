@@ -262,7 +262,10 @@ def window(
         if attributes.get("ceil_mode", 0) and whole * stride[axis] >= size[axis] + pads[axis]:
             whole -= 1  # a window that would begin behind the image
         made.append(whole + 1)
-    return pads, (made[0], made[1])
+    behind = [
+        max(pads[axis + 2], (made[axis] - 1) * stride[axis] + reach[axis] - size[axis] - pads[axis]) for axis in (0, 1)
+    ]
+    return (pads[0], pads[1], behind[0], behind[1]), (made[0], made[1])
 
 
 def pads_of(b: Builder, attributes: dict) -> tuple[int, int, int, int]:
