@@ -120,7 +120,7 @@ def test_convolutions(driver: Driver, folder: Path, chain: Chain) -> None:
 def test_convolutions_of_one_pixel(driver: Driver, folder: Path, chain: Chain) -> None:
     call = check(driver, folder, chain)
     assert call
-    assert call.function == "conv_1x1_dsp"
+    assert call.function.startswith("conv_1x1_dsp_")
 
 
 @FEW

@@ -25,18 +25,26 @@ typedef struct {
   int32_t activation_min; /* these two in DSP_SCALE_C and DSP_SCALE_ONCE alone: the others clamp to -128..127 */
   int32_t activation_max;
   int32_t scaling; /* DSP_SCALE_... */
-  /* For each two channels c, d (the last may be alone, the other is then zeros): bias of c and of d, with the input's zero
-     point folded in; depth / 2 words of weights, c[k] d[k] c[k + 2] d[k + 2] and c[k + 1] d[k + 1] c[k + 3] d[k + 3] for
-     every fourth k; multiplier and divider of c and of d (see dsp_scale; multiplier and shift where requantize() does it:
-     always for a channel alone). */
+  /* For each two channels c, d (the last may be alone, the other is then zeros): bias of c and of d, with the input's
+     zero point folded in; depth / 2 words of weights, c[k] d[k] c[k + 2] d[k + 2] and c[k + 1] d[k + 1] c[k + 3] d[k
+     + 3] for every fourth k; multiplier and divider of c and of d (see dsp_scale; multiplier and shift where
+     requantize() does it: always for a channel alone). */
   const uint32_t *packed;
 } conv_dsp_params;
 
-/* As `conv` without groups. Scratch: depth * 8 bytes; depth * 4 + 4 more if input_channels is no multiple of 4. */
-void conv_dsp(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
+/* As `conv` without groups, for each way of scaling. Scratch: depth * 8 bytes; depth * 4 + 4 more if input_channels
+   is no multiple of 4. */
+void conv_dsp_relu(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
+void conv_dsp_plain(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
+void conv_dsp_general(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
+void conv_dsp_float(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
+void conv_dsp_c(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
 
-/* Kernel 1 x 1, stride 1: output_height * output_width vectors of input_channels numbers. Scratch: depth * 8 bytes, and
-   depth * 4 + 4 more if input_channels is no multiple of 4. */
-void conv_1x1_dsp(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
+/* Kernel 1 x 1, stride 1: output_height * output_width vectors of input_channels numbers. Scratch as above. */
+void conv_1x1_dsp_relu(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
+void conv_1x1_dsp_plain(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
+void conv_1x1_dsp_general(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
+void conv_1x1_dsp_float(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
+void conv_1x1_dsp_c(const int8_t *input, int8_t *output, void *scratch, const conv_dsp_params *p);
 
 #endif /* KERNELS_CONV_DSP_H */

@@ -1,7 +1,7 @@
 /* The DSP instructions of Cortex-M4, M7 and M33 as functions, and how sums become outputs. Written by stm32pose.
 
-   The kernels' inner loops are assembly where these instructions are (KERNELS_DSP_ASSEMBLY), and C with the same results
-   elsewhere: that is how they are tested on other machines. */
+   The kernels' inner loops are assembly where these instructions are (KERNELS_DSP_ASSEMBLY), and C with the same
+   results elsewhere: that is how they are tested on other machines. */
 #ifndef KERNELS_DSP_H
 #define KERNELS_DSP_H
 
@@ -18,7 +18,8 @@
 
 /* How sums become outputs, chosen when the code was generated. The numbers that follow the weights of each channel:
    RELU, PLAIN: 2 * M - 2^32, of the multiplier M of requantize(); 2^(32 + shift).
-   GENERAL: the same first number; bits to shift sums left; 1 where the shift is 0 or more; -2^(32 + shift), -2^31 there.
+   GENERAL: the same first number; bits to shift sums left; 1 where the shift is 0 or more; -2^(32 + shift), -2^31
+   there.
    FLOAT: the factor's bits; 0.
    C, ONCE, and in every way for channels left over at the end: multiplier (a factor's bits); shift; 0 up to as many. */
 enum {
@@ -36,8 +37,8 @@ static inline int32_t dsp_scale_words(int32_t scaling)
   return scaling == DSP_SCALE_GENERAL ? 4 : 2;
 }
 
-/* What is done to scaled sums: `zero` is added, then `middle`, then `back`, with a cut to -128..127 after the first two.
-   Where only that cut is wanted, `zero` is the output's zero point and the others are not used. */
+/* What is done to scaled sums: `zero` is added, then `middle`, then `back`, with a cut to -128..127 after the first
+   two. Where only that cut is wanted, `zero` is the output's zero point and the others are not used. */
 typedef struct {
   int32_t zero;
   int32_t middle;

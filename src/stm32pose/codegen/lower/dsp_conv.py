@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stm32pose.codegen.lower.dsp_pack import pad_to, scale_words, scaling_of, sums_of, words_of
+from stm32pose.codegen.lower.dsp_pack import WAYS, pad_to, scale_words, scaling_of, sums_of, words_of
 from stm32pose.codegen.lower.weighted import Weighted
 from stm32pose.codegen.network import Operator
 from stm32pose.codegen.overlap import lead, window_needs, window_starts
@@ -77,7 +77,7 @@ def _call(
     at_once = PIXELS if pixels >= PIXELS else 1
     scaling = scaling_of(layer)
     return Call(
-        function=function,
+        function=f"{function}_{WAYS[scaling]}",
         source="kernels_conv_dsp",
         struct="conv_dsp_params",
         fields={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stm32pose.codegen.lower.dsp_pack import pad_to, scale_words, scaling_of, sums_of, words_of
+from stm32pose.codegen.lower.dsp_pack import WAYS, pad_to, scale_words, scaling_of, sums_of, words_of
 from stm32pose.codegen.lower.weighted import Weighted
 from stm32pose.codegen.network import Operator
 from stm32pose.codegen.overlap import lead, window_needs, window_starts
@@ -23,6 +23,7 @@ def depthwise_dsp_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
     if made != channels or kernel[0] * kernel[1] > MOST_TAPS:
         return None
     special = kernel == (3, 3) and stride[1] in (1, 2) and dilation[1] == 1
+    function = ("depthwise_3x3_dsp", "depthwise_3x3_stride_2_dsp")[stride[1] - 1] if special else "depthwise_dsp"
     needed = window_needs(
         window_starts(rows, stride=stride[0], pad=pads[0], limit=height),
         window_starts(columns, stride=stride[1], pad=pads[1], limit=width),
@@ -31,7 +32,7 @@ def depthwise_dsp_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
     )
     scaling = scaling_of(layer)
     return Call(
-        function="depthwise_3x3_dsp" if special else "depthwise_dsp",
+        function=f"{function}_{WAYS[scaling]}",
         source="kernels_depthwise_dsp",
         struct="depthwise_dsp_params",
         fields={
@@ -61,20 +62,25 @@ def depthwise_dsp_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
         name=op.name,
         macs=macs,
         scratch_bytes=channels,
-        leads=(depthwise_lead(needed, columns, channels, 2 if special else 1),),
+        leads=(depthwise_lead(needed, columns, channels, 2 if special else 1, layer.input.elements),),
     )
 
 
-def depthwise_lead(needed: np.ndarray, columns: int, channels: int, at_once: int) -> int:
+def depthwise_lead(needed: np.ndarray, columns: int, channels: int, at_once: int, input_bytes: int) -> int:
     """`Call.leads` of a kernel that makes `at_once` pixels of a row at once, four channels after four channels.
+
+    When four channels of a group are read, those before them are written in its last pixel: they lie where channels
+    are that nobody reads any more if that pixel begins before the group's first window.
 
     Args:
         needed: [pixels], the lowest byte of the input that is read for a pixel or any later one.
     """
-    first = np.arange(columns)[None] // at_once * at_once
-    starts = np.arange(0, len(needed), columns)[:, None]
-    ends = starts + np.minimum(first + at_once, columns)
-    return lead(ends.reshape(-1) * channels, needed[(starts + first).reshape(-1)])
+    column = np.arange(columns)
+    last = np.minimum(column // at_once * at_once + at_once, columns) - 1
+    rows = np.arange(0, len(needed), columns)[:, None]
+    first, last = (rows + column // at_once * at_once).reshape(-1), (rows + last).reshape(-1)
+    within = lead(last * channels, needed[first])
+    return max(within, lead((last + 1) * channels, np.append(needed, input_bytes)[last + 1]))
 
 
 def pack_3x3(layer: Weighted, scaling: int) -> np.ndarray:

@@ -8,6 +8,8 @@ from stm32pose.codegen.lower.weighted import Weighted
 
 RELU, PLAIN, GENERAL, FLOAT, C_CODE, ONCE = range(6)
 """DSP_SCALE_... of kernels_dsp.h."""
+WAYS = ("relu", "plain", "general", "float", "c", "c")
+"""Ends of the names of the kernels that scale so."""
 
 
 def scaling_of(layer: Weighted) -> int:
