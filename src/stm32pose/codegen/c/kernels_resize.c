@@ -1,0 +1,201 @@
+/* Images made larger or smaller. Written by stm32pose. */
+#include "kernels_resize.h"
+
+#define BLOCK 16
+
+/* As memcpy, and right also where `to` lies before `from` and reaches into it. */
+static void move_pixel(uint8_t *to, const uint8_t *from, int32_t bytes)
+{
+  int32_t i = 0;
+  for (; i + BLOCK <= bytes; i += BLOCK) {
+    uint8_t block[BLOCK];
+    memcpy(block, from + i, BLOCK);
+    memcpy(to + i, block, BLOCK);
+  }
+  for (; i < bytes; i++) {
+    to[i] = from[i];
+  }
+}
+
+void resize_nearest(const void *input, void *output, const resize_nearest_params *p)
+{
+  const int32_t row_bytes = p->output_width * p->pixel;
+  const uint8_t *from = (const uint8_t *)input;
+  uint8_t *to = (uint8_t *)output;
+  int32_t y;
+  for (y = 0; y < p->output_height; y++) {
+    if (y > 0 && p->rows[y] == p->rows[y - 1]) {
+      move_pixel(to, to - row_bytes, row_bytes);
+    } else {
+      int32_t x;
+      for (x = 0; x < p->output_width; x++) {
+        move_pixel(to + x * p->pixel, from + p->rows[y] + p->columns[x], p->pixel);
+      }
+    }
+    to += row_bytes;
+  }
+}
+
+/* value / 2^20, halves away from zero. */
+static inline int32_t round_weighted(int32_t value)
+{
+  return (value + (value >> 31) + ((int32_t)1 << 19)) >> 20;
+}
+
+void resize_bilinear_int8(const int8_t *input, int8_t *output, const resize_bilinear_params *p)
+{
+  const int32_t channels = p->channels;
+  int32_t y;
+  for (y = 0; y < p->output_height; y++) {
+    const int8_t *upper = input + p->rows[3 * y];
+    const int8_t *lower = input + p->rows[3 * y + 1];
+    const int32_t down = p->rows[3 * y + 2];
+    const int32_t *column = p->columns;
+    int32_t x;
+    for (x = 0; x < p->output_width; x++) {
+      const int8_t *a = upper + column[0];
+      const int8_t *b = upper + column[1];
+      const int8_t *c = lower + column[0];
+      const int8_t *d = lower + column[1];
+      const int32_t weight_a = (1024 - down) * (1024 - column[2]);
+      const int32_t weight_b = (1024 - down) * column[2];
+      const int32_t weight_c = down * (1024 - column[2]);
+      const int32_t weight_d = down * column[2];
+      int32_t i;
+      for (i = 0; i < channels; i++) {
+        output[i] = (int8_t)round_weighted(a[i] * weight_a + b[i] * weight_b + c[i] * weight_c + d[i] * weight_d);
+      }
+      output += channels;
+      column += 3;
+    }
+  }
+}
+
+void resize_bilinear_float(const int8_t *input, int8_t *output, const resize_bilinear_params *p)
+{
+  int32_t y;
+  for (y = 0; y < p->output_height; y++) {
+    const int8_t *upper = input + p->rows[3 * y];
+    const int8_t *lower = input + p->rows[3 * y + 1];
+    const float *row = p->row_weights + 2 * y;
+    int32_t x;
+    for (x = 0; x < p->output_width; x++) {
+      const int32_t *place = p->columns + 3 * x;
+      const float *column = p->column_weights + 2 * x;
+      int32_t i;
+      for (i = 0; i < p->channels; i++) {
+        const float a = (float)(upper[place[0] + i] - p->input_zero) * p->input_scale;
+        const float b = (float)(upper[place[1] + i] - p->input_zero) * p->input_scale;
+        const float c = (float)(lower[place[0] + i] - p->input_zero) * p->input_scale;
+        const float d = (float)(lower[place[1] + i] - p->input_zero) * p->input_scale;
+        const float real =
+          column[0] * row[0] * a + column[1] * row[0] * b + column[0] * row[1] * c + column[1] * row[1] * d;
+        output[i] = (int8_t)clamp(round_even(real / p->output_scale) + p->output_zero, -128, 127);
+      }
+      output += p->channels;
+    }
+  }
+}
+
+static inline uint32_t load_word(const int8_t *from)
+{
+  uint32_t word;
+  memcpy(&word, from, sizeof word);
+  return word;
+}
+
+static inline void store_word(int8_t *to, uint32_t word)
+{
+  memcpy(to, &word, sizeof word);
+}
+
+/* Two 16-bit sums of sixteenths of values that 128 was added to: rounded, not divided yet. Halves go away from zero, and
+ * zero is 16 * 128 = 2048 here: from there up 8 is added, below 7. */
+static inline uint32_t rounded(uint32_t sums)
+{
+  return sums + 0x00070007u + ((sums >> 11) & 0x00010001u);
+}
+
+/* Four bytes, less the 128, from the sums of bytes 0 and 2 and of bytes 1 and 3. */
+static inline uint32_t joined(uint32_t even, uint32_t odd)
+{
+  return (((even >> 4) & 0x00FF00FFu) | ((odd << 4) & 0xFF00FF00u)) ^ 0x80808080u;
+}
+
+/* The four output pixels around the corner where input pixels a b / c d meet. At an edge of the image a step is 0: the
+ * two pixels are one. */
+static void resize_corner(const int8_t *upper, const int8_t *lower, int32_t input_step, int8_t *top, int8_t *bottom,
+                          int32_t output_step, int32_t channels)
+{
+  int32_t left = channels;
+  for (; left >= 4; left -= 4) {
+    const uint32_t a = load_word(upper) ^ 0x80808080u;
+    const uint32_t b = load_word(upper + input_step) ^ 0x80808080u;
+    const uint32_t c = load_word(lower) ^ 0x80808080u;
+    const uint32_t d = load_word(lower + input_step) ^ 0x80808080u;
+    uint32_t sums[2][4];
+    int32_t half;
+    for (half = 0; half < 2; half++) {
+      const uint32_t a2 = (a >> (8 * half)) & 0x00FF00FFu;
+      const uint32_t b2 = (b >> (8 * half)) & 0x00FF00FFu;
+      const uint32_t c2 = (c >> (8 * half)) & 0x00FF00FFu;
+      const uint32_t d2 = (d >> (8 * half)) & 0x00FF00FFu;
+      const uint32_t upper_left = a2 + c2 + 2u * a2;
+      const uint32_t lower_left = a2 + c2 + 2u * c2;
+      const uint32_t upper_right = b2 + d2 + 2u * b2;
+      const uint32_t lower_right = b2 + d2 + 2u * d2;
+      sums[half][0] = rounded(upper_left + upper_right + 2u * upper_left);
+      sums[half][1] = rounded(upper_left + upper_right + 2u * upper_right);
+      sums[half][2] = rounded(lower_left + lower_right + 2u * lower_left);
+      sums[half][3] = rounded(lower_left + lower_right + 2u * lower_right);
+    }
+    store_word(top, joined(sums[0][0], sums[1][0]));
+    store_word(top + output_step, joined(sums[0][1], sums[1][1]));
+    store_word(bottom, joined(sums[0][2], sums[1][2]));
+    store_word(bottom + output_step, joined(sums[0][3], sums[1][3]));
+    upper += 4;
+    lower += 4;
+    top += 4;
+    bottom += 4;
+  }
+  for (; left > 0; left--) {
+    const int32_t a = *upper;
+    const int32_t b = upper[input_step];
+    const int32_t c = *lower;
+    const int32_t d = lower[input_step];
+    *top = (int8_t)shift_right_rounded(9 * a + 3 * b + 3 * c + d, 4);
+    top[output_step] = (int8_t)shift_right_rounded(3 * a + 9 * b + c + 3 * d, 4);
+    *bottom = (int8_t)shift_right_rounded(3 * a + b + 9 * c + 3 * d, 4);
+    bottom[output_step] = (int8_t)shift_right_rounded(a + 3 * b + 3 * c + 9 * d, 4);
+    upper++;
+    lower++;
+    top++;
+    bottom++;
+  }
+}
+
+void resize_double_int8(const int8_t *input, int8_t *output, const resize_double_params *p)
+{
+  const int32_t channels = p->channels;
+  const int32_t input_row = p->input_width * channels;
+  const int32_t output_row = 2 * input_row;
+  int32_t y;
+  for (y = 0; y <= p->input_height; y++) {
+    const int8_t *upper = input + (y > 0 ? y - 1 : 0) * input_row;
+    const int8_t *lower = input + (y < p->input_height ? y : y - 1) * input_row;
+    int8_t *top = output + (y > 0 ? 2 * y - 1 : 0) * output_row;
+    int8_t *bottom = output + (y < p->input_height ? 2 * y : 2 * y - 1) * output_row;
+    int32_t x;
+    resize_corner(upper, lower, 0, top, bottom, 0, channels);
+    top += channels;
+    bottom += channels;
+    for (x = 1; x < p->input_width; x++) {
+      resize_corner(upper, lower, channels, top, bottom, channels, channels);
+      upper += channels;
+      lower += channels;
+      top += 2 * channels;
+      bottom += 2 * channels;
+    }
+    resize_corner(upper, lower, 0, top, bottom, 0, channels);
+  }
+}
