@@ -30,6 +30,7 @@ def spec(random: np.random.Generator, kind: str, channels: int, **options) -> La
         gain=float(random.choice([0.3, 1.0, 4.0])),
         per_channel=bool(random.random() < 0.7),
         bias=bool(random.random() < 0.8),
+        tiny=int(random.random() < 0.2) * 3,
         dead=int(random.random() < 0.1),
         **options,
     )

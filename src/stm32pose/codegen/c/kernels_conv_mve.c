@@ -21,6 +21,18 @@ typedef struct {
   const int8_t *shift;
 } channel_t;
 
+static inline channel_t channel_of(int32_t index, const conv_mve_params *p, int32_t depth)
+{
+  const channel_t channel = {p->weights + index * depth, p->bias + index, p->multiplier + index, p->shift + index};
+  return channel;
+}
+
+/* Channels from the first to the one before the end. */
+typedef struct {
+  int32_t first;
+  int32_t end;
+} range_t;
+
 /* A block of 16 bytes of four windows. */
 typedef struct {
   int8x16_t of0;
@@ -95,8 +107,9 @@ MVE_INLINE int32x4_t short_sums(const int8_t *weights, const int8_t *windows, bl
   }
 }
 
-/* Four pixels of the next channel, without zero point and limits. blocks: a constant; 0: windows of any size. */
-MVE_INLINE int32x4_t make_channel(channel_t *channel, windows_t windows, block_t only, int32_t blocks)
+/* Four pixels of the next channel, without zero point and limits. blocks, any_shift: constants; 0 blocks:
+   windows of any size. */
+MVE_INLINE int32x4_t make_channel(channel_t *channel, windows_t windows, block_t only, int32_t blocks, bool any_shift)
 {
   int32x4_t sums;
   if (blocks > 0) {
@@ -105,7 +118,8 @@ MVE_INLINE int32x4_t make_channel(channel_t *channel, windows_t windows, block_t
     sums = mve_dot_4(channel->weights, windows.first, windows.first + windows.pitch, windows.first + 2 * windows.pitch,
                      windows.first + 3 * windows.pitch, windows.depth, *channel->bias);
   }
-  sums = mve_requantize(sums, *channel->multiplier, *channel->shift);
+  sums = any_shift ? mve_requantize_any(sums, *channel->multiplier, *channel->shift)
+                   : mve_requantize(sums, *channel->multiplier, *channel->shift);
   channel->weights += windows.depth;
   channel->bias++;
   channel->multiplier++;
@@ -117,15 +131,15 @@ MVE_INLINE int32x4_t make_channel(channel_t *channel, windows_t windows, block_t
   return sums;
 }
 
-/* Four pixels, their channels a multiple of four. They are made four at a time and narrowed so that each pixel's four
-   bytes form a word. */
-MVE_INLINE void make_quads(windows_t windows, int8_t *output, int32_t blocks, const conv_mve_params *p)
+/* Four pixels, a multiple of four channels without shifts to the left. Four are made at a time and narrowed so that
+   each pixel's four bytes form a word. */
+MVE_INLINE void make_quads(windows_t windows, int8_t *output, range_t range, int32_t blocks, const conv_mve_params *p)
 {
   const uint32x4_t place = mve_steps(p->output_channels);
   const int16_t zero = (int16_t)p->output_zero;
   const int8x16_t low = vdupq_n_s8((int8_t)p->activation_min);
   const int8x16_t high = vdupq_n_s8((int8_t)p->activation_max);
-  channel_t channel = {p->weights, p->bias, p->multiplier, p->shift};
+  channel_t channel = channel_of(range.first, p, windows.depth);
   block_t only = {low, low, low, low};
   if (blocks == 1) {
     const mve_pred16_t there = vctp8q((uint32_t)windows.depth);
@@ -134,11 +148,12 @@ MVE_INLINE void make_quads(windows_t windows, int8_t *output, int32_t blocks, co
     only.of2 = vldrbq_z_s8(windows.first + 2 * windows.pitch, there);
     only.of3 = vldrbq_z_s8(windows.first + 3 * windows.pitch, there);
   }
-  for (int32_t left = p->output_channels; left > 0; left -= 4) {
-    int16x8_t even = mve_halve(make_channel(&channel, windows, only, blocks));
-    int16x8_t odd = mve_halve(make_channel(&channel, windows, only, blocks));
-    even = vqmovntq_s32(even, make_channel(&channel, windows, only, blocks));
-    odd = vqmovntq_s32(odd, make_channel(&channel, windows, only, blocks));
+  output += range.first;
+  for (int32_t left = range.end - range.first; left > 0; left -= 4) {
+    int16x8_t even = mve_halve(make_channel(&channel, windows, only, blocks, false));
+    int16x8_t odd = mve_halve(make_channel(&channel, windows, only, blocks, false));
+    even = vqmovntq_s32(even, make_channel(&channel, windows, only, blocks, false));
+    odd = vqmovntq_s32(odd, make_channel(&channel, windows, only, blocks, false));
     even = vqaddq_n_s16(even, zero);
     odd = vqaddq_n_s16(odd, zero);
     const int8x16_t bytes = vminq_s8(vmaxq_s8(vqmovntq_s16(mve_halve_again(even), odd), low), high);
@@ -147,42 +162,42 @@ MVE_INLINE void make_quads(windows_t windows, int8_t *output, int32_t blocks, co
   }
 }
 
-static void make_1(windows_t windows, int8_t *output, const conv_mve_params *p)
+static void make_1(const windows_t *windows, int8_t *output, const range_t *range, const conv_mve_params *p)
 {
-  make_quads(windows, output, 1, p);
+  make_quads(*windows, output, *range, 1, p);
 }
 
-static void make_2(windows_t windows, int8_t *output, const conv_mve_params *p)
+static void make_2(const windows_t *windows, int8_t *output, const range_t *range, const conv_mve_params *p)
 {
-  make_quads(windows, output, 2, p);
+  make_quads(*windows, output, *range, 2, p);
 }
 
-static void make_3(windows_t windows, int8_t *output, const conv_mve_params *p)
+static void make_3(const windows_t *windows, int8_t *output, const range_t *range, const conv_mve_params *p)
 {
-  make_quads(windows, output, 3, p);
+  make_quads(*windows, output, *range, 3, p);
 }
 
-static void make_4(windows_t windows, int8_t *output, const conv_mve_params *p)
+static void make_4(const windows_t *windows, int8_t *output, const range_t *range, const conv_mve_params *p)
 {
-  make_quads(windows, output, 4, p);
+  make_quads(*windows, output, *range, 4, p);
 }
 
-static void make_long(windows_t windows, int8_t *output, const conv_mve_params *p)
+static void make_long(const windows_t *windows, int8_t *output, const range_t *range, const conv_mve_params *p)
 {
-  make_quads(windows, output, 0, p);
+  make_quads(*windows, output, *range, 0, p);
 }
 
-/* Four pixels of any number of channels. */
-static void make_any(windows_t windows, int8_t *output, const conv_mve_params *p)
+/* Four pixels, any channels. */
+static void make_any(const windows_t *windows, int8_t *output, const range_t *range, const conv_mve_params *p)
 {
   const uint32x4_t place = mve_steps(p->output_channels);
   const int32x4_t low = vdupq_n_s32(p->activation_min);
   const int32x4_t high = vdupq_n_s32(p->activation_max);
   const int8x16_t none = vdupq_n_s8(0);
   const block_t unused = {none, none, none, none};
-  channel_t channel = {p->weights, p->bias, p->multiplier, p->shift};
-  for (int32_t i = 0; i < p->output_channels; i++) {
-    const int32x4_t stored = vaddq_n_s32(make_channel(&channel, windows, unused, 0), p->output_zero);
+  channel_t channel = channel_of(range->first, p, windows->depth);
+  for (int32_t i = range->first; i < range->end; i++) {
+    const int32x4_t stored = vaddq_n_s32(make_channel(&channel, *windows, unused, 0, true), p->output_zero);
     vstrbq_scatter_offset_s32(output + i, place, vminq_s32(vmaxq_s32(stored, low), high));
   }
 }
@@ -204,28 +219,54 @@ static void make_one(const int8_t *window, int8_t *output, int32_t depth, const 
   }
 }
 
-typedef void (*make_t)(windows_t windows, int8_t *output, const conv_mve_params *p);
+typedef void (*make_t)(const windows_t *windows, int8_t *output, const range_t *range, const conv_mve_params *p);
 
 /* Blocks of a window, for functions that want zeros behind it; 0: for those that take windows of any size. */
-static int32_t short_blocks(int32_t depth, int32_t channels)
+static int32_t short_blocks(int32_t depth, const conv_mve_params *p)
 {
   const int32_t blocks = (depth + LOADED - 1) / LOADED;
-  return (((channels & 3) == 0) && (blocks <= MOST_BLOCKS)) ? blocks : 0;
+  return (((p->output_channels & 3) == 0) && (blocks <= MOST_BLOCKS)) ? blocks : 0;
 }
 
-static make_t maker(int32_t blocks, int32_t channels)
+/* The function for that number of channels, none of them with a shift to the left. */
+static make_t maker(int32_t blocks, const conv_mve_params *p)
 {
   static const make_t by_blocks[MOST_BLOCKS + 1] = {make_long, make_1, make_2, make_3, make_4};
-  return ((channels & 3) == 0) ? by_blocks[blocks] : make_any;
+  return ((p->output_channels & 3) == 0) ? by_blocks[blocks] : make_any;
+}
+
+static bool shifts_left(const int8_t *shift)
+{
+  return (shift[0] > 0) || (shift[1] > 0) || (shift[2] > 0) || (shift[3] > 0);
+}
+
+/* All channels of four pixels. Fours with shifts to the left, of which there are few, are made on their own. */
+static void make_pixels(make_t make, const windows_t *windows, int8_t *output, const conv_mve_params *p)
+{
+  const int32_t channels = p->output_channels;
+  range_t range = {0, channels};
+  if ((p->shifts_left == 0) || (make == make_any)) {
+    make(windows, output, &range, p);
+  } else {
+    while (range.first < channels) {
+      const bool left = shifts_left(p->shift + range.first);
+      range.end = range.first + 4;
+      while ((range.end < channels) && (shifts_left(p->shift + range.end) == left)) {
+        range.end += 4;
+      }
+      (left ? make_any : make)(windows, output, &range, p);
+      range.first = range.end;
+    }
+  }
 }
 
 void conv_pointwise_mve(const int8_t *input, int8_t *output, const conv_mve_params *p)
 {
   const int32_t depth = p->input_channels;
   const int32_t channels = p->output_channels;
-  const int32_t blocks = short_blocks(depth, channels);
+  const int32_t blocks = short_blocks(depth, p);
+  const make_t make = maker(blocks, p);
   const bool copied = (blocks > 1) && (depth % LOADED != 0);
-  const make_t make = maker(blocks, channels);
   int32_t copies[PIXELS * MOST_BLOCKS * LOADED / 4] = {0};
   int32_t left = p->output_height * p->output_width;
   windows_t windows = {input, depth, depth};
@@ -242,7 +283,7 @@ void conv_pointwise_mve(const int8_t *input, int8_t *output, const conv_mve_para
     } else {
       windows.first = input;
     }
-    make(windows, output, p);
+    make_pixels(make, &windows, output, p);
     input += PIXELS * depth;
     output += PIXELS * channels;
   }
@@ -283,7 +324,7 @@ void conv_mve(const int8_t *input, int8_t *output, void *scratch, const conv_mve
   const int32_t depth = p->kernel_height * row_bytes;
   const int32_t pitch = (depth + LOADED - 1) & ~(LOADED - 1);
   const windows_t windows = {scratch, pitch, depth};
-  const make_t make = maker(short_blocks(depth, channels), channels);
+  const make_t make = maker(short_blocks(depth, p), p);
   /* Windows that begin in these rows and columns lie inside the input, and their rows are whole. */
   const int32_t rows_inside = p->input_height - (p->kernel_height - 1) * p->dilation_height;
   const int32_t columns_inside = (p->dilation_width == 1) ? p->input_width - p->kernel_width + 1 : 0;
@@ -308,7 +349,7 @@ void conv_mve(const int8_t *input, int8_t *output, void *scratch, const conv_mve
       to += pitch;
       copied++;
       if (copied == PIXELS) {
-        make(windows, output, p);
+        make_pixels(make, &windows, output, p);
         output += PIXELS * channels;
         to = scratch;
         copied = 0;

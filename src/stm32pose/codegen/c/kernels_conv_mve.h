@@ -26,7 +26,8 @@ typedef struct {
   const int8_t *weights; /* [output channel][row][column][input channel], and 15 more, of any value */
   const int32_t *bias;   /* with the input's zero point taken out */
   const multiplier_t *multiplier;
-  const int8_t *shift; /* none above 0 */
+  const int8_t *shift;
+  int32_t shifts_left; /* whether there are shifts above 0; these channels take longer */
 } conv_mve_params;
 
 /* Kernels of one pixel, stride 1. Four pixels, all channels, are finished before the next four are read. */

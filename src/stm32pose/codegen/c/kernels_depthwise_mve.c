@@ -180,7 +180,7 @@ MVE_INLINE scaling_t scaling_of(int32_t channel, const depthwise_mve_params *p)
 /* Four outputs of a channel, saturated, in the lowest bytes of the lanes. */
 MVE_INLINE int32x4_t make_4(int32x4_t sums, scaling_t scaling)
 {
-  const int32x4_t made = mve_requantize(vaddq_n_s32(sums, scaling.bias), scaling.multiplier, scaling.shift);
+  const int32x4_t made = mve_requantize_any(vaddq_n_s32(sums, scaling.bias), scaling.multiplier, scaling.shift);
   return vreinterpretq_s32_s8(mve_halve_again(mve_halve(vaddq_n_s32(made, scaling.zero))));
 }
 

@@ -26,7 +26,7 @@ typedef struct {
   const int8_t *weights; /* depthwise_mve: [row][column][channel], depthwise_3x3...: [channel][column][row] */
   const int32_t *bias;   /* depthwise_3x3...: with the input's zero point taken out */
   const multiplier_t *multiplier;
-  const int8_t *shift; /* none above 0 */
+  const int8_t *shift;
 } depthwise_mve_params;
 
 /* Any kernel. One pixel, eight channels at a time. */

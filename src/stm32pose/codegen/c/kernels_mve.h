@@ -3,6 +3,7 @@
 #define KERNELS_MVE_H
 
 #include <arm_mve.h>
+#include <stdbool.h>
 
 #include "kernels_common.h"
 
@@ -66,7 +67,18 @@ MVE_INLINE int32x4_t mve_requantize(int32x4_t sums, multiplier_t multiplier, int
 #endif
 }
 
-/* Sums of four channels in a row, from channel `at` on; only those of `lanes` are read. shift <= 0. */
+/* The same for any shift. */
+MVE_INLINE int32x4_t mve_requantize_any(int32x4_t sums, multiplier_t multiplier, int32_t shift)
+{
+#if NETWORK_ROUNDING_FLOAT
+  return mve_requantize(sums, multiplier, shift);
+#else
+  const int32x4_t left = vshlq_r_s32(sums, (shift > 0) ? shift : 0);
+  return mve_requantize(left, multiplier, (shift < 0) ? shift : 0);
+#endif
+}
+
+/* Sums of four channels in a row, from channel `at` on, any shifts; only those of `lanes` are read. */
 MVE_INLINE int32x4_t mve_requantize_channels(int32x4_t sums, const multiplier_t *multiplier, const int8_t *shift,
                                              int32_t at, mve_pred16_t lanes)
 {
@@ -75,8 +87,10 @@ MVE_INLINE int32x4_t mve_requantize_channels(int32x4_t sums, const multiplier_t 
   return vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sums), vldrwq_z_f32(multiplier + at, lanes)));
 #else
   const int32x4_t shifts = vldrbq_z_s32(shift + at, lanes);
-  const int32x4_t high = vqrdmulhq_s32(sums, vldrwq_z_s32(multiplier + at, lanes));
-  return vrshlq_s32(vaddq_s32(high, vshrq_n_s32(vandq_s32(high, shifts), 31)), shifts);
+  const int32x4_t zeros = vdupq_n_s32(0);
+  const int32x4_t left = vshlq_s32(sums, vmaxq_s32(shifts, zeros));
+  const int32x4_t high = vqrdmulhq_s32(left, vldrwq_z_s32(multiplier + at, lanes));
+  return vrshlq_s32(vaddq_s32(high, vshrq_n_s32(vandq_s32(high, shifts), 31)), vminq_s32(shifts, zeros));
 #endif
 }
 

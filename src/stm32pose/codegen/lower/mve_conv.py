@@ -20,13 +20,12 @@ LOADED = 16
 
 
 def suits_mve(layer: Weighted) -> bool:
-    """Whether its sums and scales are such that the vector arithmetic equals that of the portable kernels."""
+    """Whether its sums fit into 32 bits, so that the vector arithmetic equals that of the portable kernels."""
     limits = np.iinfo(np.int32)
     folded = layer.folded_bias()
     return (
         layer.channels > 0
         and layer.weights.size > 0
-        and int(layer.shift.max()) <= 0
         and int(min(layer.sum_low.min(), folded.min())) >= limits.min
         and int(max(layer.sum_high.max(), folded.max())) <= limits.max
     )
@@ -58,6 +57,7 @@ def conv_mve_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
             "input_channels": channels,
             **_window_fields(op, layer),
             "output_channels": layer.channels,
+            "shifts_left": int(layer.shift.max() > 0),
             "weights": Array(padded),
             "bias": Array(layer.folded_bias().astype(np.int32), "bias"),
             **layer.common_fields(),
@@ -132,7 +132,7 @@ def depthwise_mve_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
 
 def fully_connected_mve_call(op: Operator, layer: Weighted, rows: int) -> Call | None:
     """FULLY_CONNECTED; None: the portable kernel has to do it."""
-    if not suits_mve(layer) or np.any((layer.shift == 0) & (layer.multiplier != 0) & layer.fixed):
+    if not suits_mve(layer) or np.any((layer.shift >= 0) & (layer.multiplier != 0) & layer.fixed):
         return None
     count = int(layer.weights.shape[1])
     order = np.arange(rows)
