@@ -152,9 +152,9 @@ def test_a_stack_that_is_too_small_ends_the_run(tmp_path, monkeypatch):
 
 
 def test_a_compiler_s_error_is_told(tmp_path):
-    with pytest.raises(UserError, match=r"network\.c: .*error: .*nonsense.*; log: .*network\.log"):
+    with pytest.raises(UserError, match=r"network\.c: .*error: .*nonsense.*; log: .*network\.net\.log"):
         run("cortex-m7", "EXTRA_ARENA=nonsense", build=tmp_path)
-    assert "-mcpu=cortex-m7" in (tmp_path / "network.log").read_text()
+    assert "-mcpu=cortex-m7" in (tmp_path / "network.net.log").read_text()
 
 
 def test_another_clock_is_noticed(monkeypatch):

@@ -32,7 +32,7 @@ def test_weights_that_do_not_fit_beside_the_code_go_outside():
         ".bss.arena_1": "psram",
     }
     script = linker_script(M7, placed)
-    assert "network_arena_0 (NOLOAD) : ALIGN(16) { *network*.o(.bss.arena_0) } > ram" in script
+    assert "network_arena_0 (NOLOAD) : ALIGN(16) { *.net.o(.bss.arena_0) } > ram" in script
     assert place(Parts(MIB, 4 * MIB, 0, {}), M7).weights.name == "psram"
     with pytest.raises(DoesNotFit, match=r"mps2-an500\) is too small: the weights need 17,825,792 bytes, free: code"):
         place(Parts(0, 17 * MIB, 0, {}), M7)

@@ -71,6 +71,18 @@ def test_benchmark(quantized: Path, here: Path, monkeypatch: pytest.MonkeyPatch)
     assert routes["estimate"]["latency_ms"] > 0
 
 
+def test_emulation(quantized: Path):
+    from stm32pose.benchmark.emulate.toolchains import missing_programs
+
+    if missing := missing_programs():
+        pytest.skip(f"no emulated boards here: {', '.join(missing)} not found")
+    results = run(block("emulation"), [])
+    routes = {route["route"]: route for route in results["benchmark"][0]["routes"]}
+    assert list(routes) == ["emulate", "estimate"]
+    assert routes["emulate"]["exact"] is True
+    assert routes["emulate"]["instructions"] < 2.6 * routes["emulate"]["macs"]
+
+
 def test_deployment(quantized: Path):
     (entry,) = run(block("deployment"), [])["deployment"]
     assert entry["status"] == "dry run"

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from stm32pose.benchmark.emulate.elf import Elf, read_elf
-from stm32pose.benchmark.emulate.link import ARENA, DoesNotFit, Parts, linker_script, place
+from stm32pose.benchmark.emulate.link import ARENA, KERNELS, NETWORK, RUN, DoesNotFit, Parts, linker_script, place
 from stm32pose.benchmark.emulate.machines import Machine
 from stm32pose.benchmark.emulate.toolchains import HEADERS, OPTIMIZE, SECTIONS, WARNINGS, Toolchain
 from stm32pose.codegen.targets import Target
@@ -17,7 +17,7 @@ from stm32pose.processes import run_program
 
 RUNTIME = Path(__file__).parents[2] / "codegen" / "c" / "emulated"
 RUN_SOURCES = ("startup.c", "semihosting.c", "main_emulated.c")
-TIMEOUT_S = 300.0
+TIMEOUT_S = 600.0
 """For one source file: those with megabytes of weights take a while."""
 
 
@@ -60,16 +60,16 @@ def compile_network(
     include = ["-I", str(sources[0].parent)]
     common = [*toolchain.flags(target), OPTIMIZE, *WARNINGS, *SECTIONS, *(f"-D{define}" for define in defines)]
     own = [*RUN_SOURCES, f"stopwatch_{stopwatch}.c"]
-    jobs = [(source, build / f"{source.stem}.o", include) for source in sources]
+    jobs = [(source, build / f"{source.stem}{_part(source)}", include) for source in sources]
     # -fno-builtin: the startup code must not become calls of memset, which is not there yet.
     jobs += [
-        (RUNTIME / name, build / f"run_{Path(name).stem}.o", [*include, "-I", str(RUNTIME), "-fno-builtin"])
+        (RUNTIME / name, build / f"{Path(name).stem}{RUN}", [*include, "-I", str(RUNTIME), "-fno-builtin"])
         for name in own
     ]
     if toolchain.kind == "zig":  # there is no C library: two functions and their header are ours
         bare = ["-I", str(RUNTIME / "freestanding")]
         jobs = [(source, made, [*flags, *bare]) for source, made, flags in jobs]
-        jobs.append((RUNTIME / "freestanding" / "string.c", build / "string.o", [*bare, "-fno-builtin"]))
+        jobs.append((RUNTIME / "freestanding" / "string.c", build / f"string{KERNELS}", [*bare, "-fno-builtin"]))
 
     def one(job: tuple[Path, Path, list[str]]) -> Path:
         source, made, flags = job
@@ -83,12 +83,17 @@ def compile_network(
         return list(pool.map(one, jobs))
 
 
+def _part(source: Path) -> str:
+    """End of the object's name, which tells the linker script where it belongs, whatever its folder is called."""
+    return NETWORK if source.stem.startswith("network") else KERNELS
+
+
 def measure(objects: Sequence[Path]) -> Parts:
     """What compiled files need, in bytes; more than the program will, since the linker leaves out what nobody calls."""
     code = weights = variables = 0
     arenas: dict[str, int] = {}
     for path in objects:
-        network = path.name.startswith("network")
+        network = path.name.endswith(NETWORK)
         for section in read_elf(path).sections:
             if not section.allocated or not section.bytes:
                 continue

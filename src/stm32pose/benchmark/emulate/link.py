@@ -11,6 +11,8 @@ from stm32pose.errors import UserError
 ALIGN = 16
 ARENA = ".bss.arena_"
 """Begin of the name of an arena's section, one a static array `arena_N`."""
+NETWORK, KERNELS, RUN = ".net.o", ".ker.o", ".run.o"
+"""Ends of the names of object files: of the network, of its kernels, of the run itself."""
 NAMES = ".rodata.names .rodata.str* .rodata.*.str*"
 """Sections of the layers' names, which only the emulated run needs."""
 RUNTIME_BYTES = 1024
@@ -85,11 +87,10 @@ def linker_script(machine: Machine, placed: Placed) -> str:
         f"  {region.name} (rwx) : ORIGIN = {region.origin:#x}, LENGTH = {region.bytes:#x}" for region in machine.regions
     )
     arenas = "\n".join(
-        f"  network_arena_{number} (NOLOAD) : ALIGN({ALIGN}) {{ *network*.o({name}) }} > {region.name}"
+        f"  network_arena_{number} (NOLOAD) : ALIGN({ALIGN}) {{ *{NETWORK}({name}) }} > {region.name}"
         for number, (name, region) in enumerate(placed.arenas.items())
     )
     code, work, weights = machine.code.name, machine.work.name, placed.weights.name
-    run = "*run_*.o"
     return f"""/* Written by stm32pose for {machine.name}. */
 ENTRY(reset_handler)
 MEMORY
@@ -101,10 +102,10 @@ SECTIONS
   .vectors : {{ KEEP(*(.vectors)) }} > {machine.regions[0].name}
   run_code : ALIGN({ALIGN})
   {{
-    {run}(.text .text.* .rodata .rodata.*)
-    *network*.o({NAMES} .text.network_layer_name)
+    *{RUN}(.text .text.* .rodata .rodata.*)
+    *{NETWORK}({NAMES} .text.network_layer_name)
   }} > {code}
-  network_weights : ALIGN({ALIGN}) {{ *network*.o(.rodata .rodata.*) }} > {weights}
+  network_weights : ALIGN({ALIGN}) {{ *{NETWORK}(.rodata .rodata.*) }} > {weights}
   network_code : ALIGN({ALIGN}) {{ *(.text .text.* .rodata .rodata.*) }} > {code}
   .ARM.exidx : {{ *(.ARM.exidx .ARM.exidx.*) }} > {code}
 {arenas}
@@ -125,7 +126,7 @@ SECTIONS
   run_bss (NOLOAD) : ALIGN({ALIGN})
   {{
     bss_start = .;
-    {run}(.bss .bss.* COMMON)
+    *{RUN}(.bss .bss.* COMMON)
     . = ALIGN(4);
   }} > {work}
   network_bss (NOLOAD) : ALIGN({ALIGN})
