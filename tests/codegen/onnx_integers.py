@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from stm32pose.codegen.network import Network, Operator, Tensor
 
-Run = Callable[[Operator, Network, list[np.ndarray]], np.ndarray]
+Run = Callable[[Operator, Network, list[np.ndarray]], Any]
 ENDS = {"NONE": (-np.inf, np.inf), "RELU": (0, np.inf), "RELU6": (0, 6), "RELU_N1_TO_1": (-1, 1)}
 
 
@@ -68,7 +69,7 @@ def weighted(op: Operator, network: Network, given: list[np.ndarray], sums: np.n
     return store(sums.astype(np.float32) * factors.astype(np.float32), y, op.options["activation"])
 
 
-def windows(x: np.ndarray, op: Operator, size: tuple[int, int]) -> np.ndarray:
+def windows(x: np.ndarray, op: Operator, size: Sequence[int]) -> np.ndarray:
     """[H, W, kh, kw, C] int64 of [1, h, w, C], zeros around it."""
     top, left, bottom, right = op.options["pads"]
     (kh, kw), (sh, sw) = op.options["kernel"], op.options["stride"]

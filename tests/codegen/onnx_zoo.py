@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from qdq import Qdq
+from codegen.qdq import Qdq
 
 SHAPE = (1, 8, 6, 10)
 """Of the input x; the second, y, has a quarter of its rows and columns, and as many channels."""

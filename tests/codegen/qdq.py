@@ -103,7 +103,7 @@ def run_onnx(path: Path, inputs: Sequence[np.ndarray], *, plain: bool = True) ->
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [item.name for item in session.get_inputs()]
-    return list(session.run(None, dict(zip(names, inputs, strict=True))))
+    return [np.asarray(made) for made in session.run(None, dict(zip(names, inputs, strict=True)))]
 
 
 def channels_last(arrays: Sequence[np.ndarray], first: bool = True) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytest
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from onnx_integers import run_integers  # noqa: E402
-from onnx_zoo import GROUPS, SHAPE, zoo  # noqa: E402
-from qdq import channels_last, run_onnx  # noqa: E402
-from run_c import FLAGS, needs_cc, run_on_host  # noqa: E402
+from codegen.onnx_integers import run_integers  # noqa: E402
+from codegen.onnx_zoo import GROUPS, SHAPE, zoo  # noqa: E402
+from codegen.qdq import channels_last, run_onnx  # noqa: E402
+from codegen.run_c import FLAGS, needs_cc, run_on_host  # noqa: E402
 
 from stm32pose.codegen.network import read_network  # noqa: E402
 
@@ -70,7 +71,7 @@ def own_network(folder: Path, nchw: bool, choices: dict[str, Any]) -> Path:
     """Two convolutions through the quantizer of this project."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "quantization"))
     try:
-        import onnx_models as made
+        made: Any = import_module("onnx_models")
     finally:
         sys.path.pop(0)
     from stm32pose.config.target_sections import Quantization

@@ -20,6 +20,8 @@ def slopes_of(values: np.ndarray, source: Any, made: Any) -> tuple[np.ndarray, n
         source, made: `Steps` of the input and of the output.
     """
     steps = values.astype(np.float64) / made.scale
+    if not np.all(np.isfinite(steps)):
+        return None
     place = np.arange(-128, 128, dtype=np.float64) - source.zero_point
     zero = source.zero_point + 128
     start = steps[zero]
@@ -32,6 +34,6 @@ def slopes_of(values: np.ndarray, source: Any, made: Any) -> tuple[np.ndarray, n
     if below is None or above is None:
         return None
     line = start + np.where(place[:, None] < 0, below, above) * place[:, None]
-    if not np.all(np.isfinite(line)) or np.abs(line - steps).max() > NEAR:
+    if np.abs(line - steps).max() > NEAR:
         return None
     return below.astype(np.float32), above.astype(np.float32), start.astype(np.float32)

@@ -12,11 +12,12 @@ from stm32pose.codegen import onnx_movement as movement
 from stm32pose.codegen import onnx_pointwise as pointwise
 from stm32pose.codegen import onnx_weighted as weighted
 from stm32pose.codegen import onnx_windows as windows
+from stm32pose.codegen.check import SCALES
 from stm32pose.codegen.network import Network, NotExportable
 from stm32pose.codegen.onnx_border import channels_first, open_model
 from stm32pose.codegen.onnx_builder import Builder
 from stm32pose.codegen.onnx_fold import folded
-from stm32pose.codegen.onnx_values import Constant, Integers, Pending, Steps, Stored, Value
+from stm32pose.codegen.onnx_values import Constant, Integers, Steps, Stored, Value
 from stm32pose.errors import UserError, did_you_mean, first_line
 
 NODES: dict[str, Callable[[Builder], Value | list[Value]]] = {
@@ -58,11 +59,12 @@ def read_onnx_network(path: Path) -> Network:
         UserError: damaged, or ONNX is not installed.
         NotExportable: not an int8 network, or a node that cannot become C, with its tensor and its layer.
     """
-    model = open_model(path)
     try:
-        return build(model, path)
-    except UserError:
-        raise
+        return build(open_model(path), path)
+    except UserError as error:
+        if str(error).isprintable():
+            raise
+        raise type(error)("".join(letter if letter.isprintable() else "?" for letter in str(error))) from error
     except RecursionError as error:
         raise UserError(f"{path}: not an ONNX file that can be read: its nodes nest too deeply") from error
     except DAMAGE as error:
@@ -166,8 +168,10 @@ def _constant(b: Builder) -> Constant:
     raise b.refuse("a constant that is no array of numbers")
 
 
-def steps_of(b: Builder) -> tuple[np.ndarray, np.ndarray, str, int]:
+def steps_of(b: Builder, otherwise: str = "uint8") -> tuple[np.ndarray, np.ndarray, str, int]:
     """(scales float32, zero points, type, axis) of a QuantizeLinear or DequantizeLinear.
+
+    `otherwise`: the type where no zero point tells it.
 
     Raises:
         NotExportable: computed, blocked, or scales that are no numbers above 0.
@@ -178,17 +182,28 @@ def steps_of(b: Builder) -> tuple[np.ndarray, np.ndarray, str, int]:
     scales = b.array(1)
     if attributes.get("block_size", 0):
         raise b.refuse("scales by blocks are not known")
-    if scales.dtype != np.float32 or not np.all(np.isfinite(scales)) or np.any(scales <= 0):
-        raise b.refuse(f"scales of type {scales.dtype.name} that are not all numbers above 0")
+    if scales.dtype != np.float32 or not np.all((scales > 0) & (scales <= SCALES[1])):
+        raise b.refuse(f"scales of type {scales.dtype.name} that are not all numbers above 0 and below 1e24")
     if b.has(2):
         zero_points = b.array(2)
     else:
         wanted = int(attributes.get("output_dtype", 0)) if b.node.op_type == "QuantizeLinear" else 0
-        kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(wanted)) if wanted else np.dtype(np.uint8)
+        kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(wanted)) if wanted else np.dtype(otherwise)
         zero_points = np.zeros(scales.shape, kind)
     if zero_points.size != scales.size or scales.ndim > 1 or scales.size < 1:
         raise b.damaged(f"'{b.title}' has {scales.size} scales and {zero_points.size} zero points")
     return scales.reshape(-1), zero_points.reshape(-1), zero_points.dtype.name, int(attributes.get("axis", 1))
+
+
+def stored_type(b: Builder, value: Value) -> str:
+    """The type, in the file, of what a DequantizeLinear without a zero point reads."""
+    if isinstance(value, Constant):
+        return value.values.dtype.name
+    if not isinstance(value, Stored):
+        return "uint8"
+    tensor = b.tensors[value.index]
+    unsigned = tensor.zero_point == -128 if tensor.quantized else value.index in b.borders
+    return "uint8" if unsigned else "int8"
 
 
 def int8_steps(b: Builder, scales: np.ndarray, zero_points: np.ndarray, dtype: str) -> Steps:
@@ -221,17 +236,7 @@ def _quantized_constant(b: Builder, value: Constant, like: Integers, dtype: str)
 
 def _dequantize(b: Builder) -> Value:
     value = b.value(0)
-    attributes = b.attributes()
-    if not b.has(2) and not isinstance(value, Pending) and not attributes.get("block_size", 0):
-        kind = value.values.dtype if isinstance(value, Constant) else None
-        scales = b.array(1)
-        zero_points = np.zeros(scales.shape, kind or np.uint8)
-        scales, dtype, axis = scales.reshape(-1), zero_points.dtype.name, int(attributes.get("axis", 1))
-        zero_points = zero_points.reshape(-1)
-        if kind is None and isinstance(value, Stored) and value.index not in b.borders:
-            dtype = "int8"
-    else:
-        scales, zero_points, dtype, axis = steps_of(b)
+    scales, zero_points, dtype, axis = steps_of(b, stored_type(b, value))
     if isinstance(value, Constant):
         axis += value.values.ndim if axis < 0 else 0
         if len(scales) > 1 and not (0 <= axis < value.values.ndim and value.values.shape[axis] == len(scales)):
