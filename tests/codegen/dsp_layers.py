@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,6 @@ class Chain:
     zero: int = 0
     seed: int = 0
     rows: int = 1
-    tensors: list[T] = field(default_factory=list)
 
 
 def build_chain(chain: Chain) -> bytes:
@@ -99,7 +98,7 @@ def _options(spec: LayerSpec) -> Any:
     if spec.kind == "dense":
         options = schema.FullyConnectedOptionsT()
     else:
-        options = schema.Conv2DOptionsT() if spec.kind == "conv" else schema.DepthwiseConv2DOptionsT()
+        options: Any = schema.Conv2DOptionsT() if spec.kind == "conv" else schema.DepthwiseConv2DOptionsT()
         options.padding = 0 if spec.same else 1
         options.strideH, options.strideW = spec.stride
         options.dilationHFactor, options.dilationWFactor = spec.dilation

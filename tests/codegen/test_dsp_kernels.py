@@ -96,12 +96,12 @@ windows = {
 
 
 @st.composite
-def chains(draw: st.DrawFn, kind: str, **changes: object) -> Chain:
+def chains(draw: st.DrawFn, kind: str, **changes: st.SearchStrategy) -> Chain:
     options = {**common, **(windows if kind != "dense" else {})}
-    chosen = {name: draw(changes.get(name, way)) for name, way in options.items()}
+    chosen = {name: draw(way) for name, way in {**options, **changes}.items() if name in options}
     if chosen.get("dilation", (1, 1)) != (1, 1):
         chosen["stride"] = (1, 1)
-    channels = draw(changes.get("channels", st.integers(1, 24)))
+    channels = draw(st.integers(1, 24))
     spec = LayerSpec(kind, 1 if kind == "depthwise" else channels, **chosen)
     reach = [(spec.kernel[i] - 1) * spec.dilation[i] + 1 for i in (0, 1)]
     shape = [draw(st.integers(1 if spec.same else reach[i], 11)) if reach[i] <= 11 else reach[i] for i in (0, 1)]

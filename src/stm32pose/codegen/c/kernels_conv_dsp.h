@@ -22,13 +22,13 @@ typedef struct {
   int32_t depth; /* factors of one sum, kernel_height * kernel_width * input_channels, rounded up to fours */
   int32_t input_zero;
   int32_t output_zero;
-  int32_t activation_min; /* these two in DSP_SCALE_C and DSP_SCALE_ONCE alone: the others clamp to -128..127 */
+  int32_t activation_min; /* DSP_SCALE_RELU and DSP_SCALE_PLAIN clamp to -128..127 whatever these two are */
   int32_t activation_max;
   int32_t scaling; /* DSP_SCALE_... */
-  /* For each two channels c, d (the last may be alone, the other is then zeros): bias of c and of d, with the input's
-     zero point folded in; depth / 2 words of weights, c[k] d[k] c[k + 2] d[k + 2] and c[k + 1] d[k + 1] c[k + 3] d[k
-     + 3] for every fourth k; multiplier and divider of c and of d (see dsp_scale; multiplier and shift where
-     requantize() does it: always for a channel alone). */
+  /* For each two channels c and d; the last channel may be alone, d is then zeros:
+     - the bias of c and that of d, with the input's zero point folded in;
+     - depth / 2 words of weights: for every fourth k the bytes c[k] d[k] c[k + 2] d[k + 2], then the same of k + 1;
+     - dsp_scale_words() numbers of c, as many of d. */
   const uint32_t *packed;
 } conv_dsp_params;
 

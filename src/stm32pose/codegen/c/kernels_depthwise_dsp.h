@@ -22,15 +22,19 @@ typedef struct {
   int32_t pad_left;
   int32_t input_zero;
   int32_t output_zero;
-  int32_t activation_min; /* these two in DSP_SCALE_C alone: the others clamp to -128..127 */
+  int32_t activation_min; /* DSP_SCALE_RELU and DSP_SCALE_PLAIN clamp to -128..127 whatever these two are */
   int32_t activation_max;
   int32_t scaling; /* DSP_SCALE_... */
-  /* For each four channels a, b, c, d, zeros where there are fewer; the biases with the input's zero point folded in.
-     depthwise_dsp: four biases; for each two taps s, t (the last may be alone) as[k] bs at bt, cs ds ct dt;
-     multiplier and divider (see dsp_scale) of each channel.
-     depthwise_3x3_...: for a and b, then for c and d: two biases; five words as bs at bt, of the first two rows of
-     columns 0, 1, 2, and of the last row's columns 0 and 1, 1 and 2; multiplier and divider of both.
-     In DSP_SCALE_C and after the last whole four channels: multiplier and shift. */
+  /* For each four channels a, b, c, d, zeros where there are fewer. Biases have the input's zero point folded in.
+     depthwise_dsp:
+     - four biases;
+     - for each two taps s and t the bytes as bs at bt, then cs ds ct dt; the last tap may be alone, t is then zeros;
+     - dsp_scale_words() numbers of each channel.
+     depthwise_3x3_dsp and depthwise_3x3_stride_2_dsp, for a and b, then for c and d:
+     - two biases;
+     - five words as bs at bt: s and t are the first two rows in columns 0, 1 and 2, then the third row's columns 0 and
+       1, and its columns 1 and 2;
+     - dsp_scale_words() numbers of each channel. */
   const uint32_t *packed;
 } depthwise_dsp_params;
 

@@ -10,8 +10,13 @@
 #if defined(__GNUC__) && defined(__thumb2__) && defined(__ARM_FEATURE_DSP) && \
     (defined(__ARM_FP) || !NETWORK_ROUNDING_FLOAT)
 #define KERNELS_DSP_ASSEMBLY 1
-/* The body is assembly alone; arguments are in r0 to r3. */
+/* The body is assembly alone; arguments are in r0 to r3. GCC must not look into it: it would find that no register is
+   changed, and keep values in r0 to r3 over a call. */
+#if defined(__clang__)
 #define DSP_NAKED __attribute__((naked, noinline))
+#else
+#define DSP_NAKED __attribute__((naked, noipa))
+#endif
 #else
 #define KERNELS_DSP_ASSEMBLY 0
 #endif
