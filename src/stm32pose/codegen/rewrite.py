@@ -91,31 +91,29 @@ def _copy_constant_outputs(network: Network) -> Network:
 
 
 def _fold_pads(network: Network) -> Network:
-    """A PAD of rows and columns that convolutions alone read becomes their padding: both stand for zero."""
+    """A PAD of rows and columns becomes the padding of what alone reads it.
+
+    Of convolutions where it stands for zero, of maximum pools where it is the lowest value.
+    """
     readers = readers_of(network)
     source: dict[int, tuple[int, tuple[int, int, int, int]]] = {}
     for op in network.operators:
-        if op.kind not in ("PAD", "PADV2") or op.outputs[0] in network.outputs:
+        after = readers.get(op.outputs[0], []) if op.outputs else []
+        if op.kind not in ("PAD", "PADV2") or op.outputs[0] in network.outputs or not after:
             continue
-        before, after = network.tensors[op.inputs[0]], network.tensors[op.outputs[0]]
+        given, made = network.tensors[op.inputs[0]], network.tensors[op.outputs[0]]
         pairs = op.options["paddings"]
-        after_op = readers.get(op.outputs[0], [])
         plain = (
             len(pairs) == 4
             and pairs[0] == pairs[3] == (0, 0)
-            and op.options["value"] == before.zero_point == after.zero_point
-            and before.dtype == "int8"
-            and not before.constant
-            and np.array_equal(before.scales, after.scales)
+            and given.dtype == "int8"
+            and not given.constant
+            and _same_steps(given, made)
         )
-        if (
-            plain
-            and after_op
-            and all(
-                reader.kind in ("CONV_2D", "DEPTHWISE_CONV_2D") and reader.inputs[0] == op.outputs[0]
-                for reader in after_op
-            )
-        ):
+        takers = () if not plain else ("MAX_POOL_2D",) if op.options["value"] == -128 else ()
+        if plain and op.options["value"] == given.zero_point:
+            takers = (*takers, "CONV_2D", "DEPTHWISE_CONV_2D")
+        if all(reader.kind in takers and reader.inputs[0] == op.outputs[0] for reader in after):
             source[op.outputs[0]] = (op.inputs[0], (pairs[1][0], pairs[2][0], pairs[1][1], pairs[2][1]))
     kept = []
     for op in network.operators:
