@@ -13,12 +13,12 @@ import pytest
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from codegen.onnx_integers import run_integers  # noqa: E402
 from codegen.onnx_zoo import GROUPS, SHAPE, zoo  # noqa: E402
 from codegen.qdq import channels_last, run_onnx  # noqa: E402
 from codegen.run_c import FLAGS, needs_cc, run_on_host  # noqa: E402
 
 from stm32pose.codegen.network import read_network  # noqa: E402
+from stm32pose.codegen.onnx_integers import run_integers  # noqa: E402
 
 QUICK = [flag for flag in FLAGS if not flag.startswith(("-fsanitize", "-fno-sanitize", "-g"))] + ["-O2"]
 

@@ -10,11 +10,11 @@ import pytest
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from codegen.onnx_integers import run_integers  # noqa: E402
 from codegen.onnx_zoo import GROUPS, SHAPE, zoo  # noqa: E402
 from codegen.qdq import Qdq, channels_last, run_onnx  # noqa: E402
 
 from stm32pose.codegen.network import Network, NotExportable, read_network  # noqa: E402
+from stm32pose.codegen.onnx_integers import run_integers  # noqa: E402
 from stm32pose.codegen.onnx_values import reshaped_order, stored_columns  # noqa: E402
 from stm32pose.errors import ConfigError, UserError  # noqa: E402
 
