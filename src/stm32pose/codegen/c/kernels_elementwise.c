@@ -16,13 +16,6 @@ static inline int32_t multiply_high_doubled(int32_t doubled, int32_t multiplier,
 #endif
 }
 
-static inline uint32_t load_word(const int8_t *from)
-{
-  uint32_t word;
-  memcpy(&word, from, sizeof word);
-  return word;
-}
-
 static inline int32_t saturate(int32_t value)
 {
 #if defined(__ARM_FEATURE_SAT) && defined(__GNUC__)
@@ -32,17 +25,6 @@ static inline int32_t saturate(int32_t value)
 #else
   return value < -128 ? -128 : value > 127 ? 127 : value;
 #endif
-}
-
-/* Element `lane` of a word, with its sign. */
-static inline int32_t signed_lane(uint32_t word, int32_t lane)
-{
-  return (int8_t)(uint8_t)(word >> (8 * lane));
-}
-
-static inline uint32_t lane_of(uint32_t word, int32_t lane)
-{
-  return (word >> (8 * lane)) & 0xFFu;
 }
 
 static void for_each_row(const int8_t *input0, const int8_t *input1, int8_t *output, const elementwise_params *p,
@@ -76,74 +58,82 @@ static void for_each_row(const int8_t *input0, const int8_t *input1, int8_t *out
   }
 }
 
-/* Whether the output's bounds are those of int8, so that saturation does all there is to do. */
-static inline int32_t unbounded(const elementwise_params *p)
+static inline int32_t bounded(const elementwise_params *p)
 {
-  return p->low == -128 && p->high == 127;
+  return p->low != -128 || p->high != 127;
+}
+
+/* Whether both operands run along, and a shift is to the right by at least one and not too far for offset_of(). */
+static inline int32_t is_plain(const elementwise_params *p)
+{
+  return p->step0 == 1 && p->step1 == 1 && p->shift <= -1 && p->shift >= -20;
+}
+
+/* Half of what is shifted out, and a zero point. */
+static inline int32_t offset_of(int32_t zero, int32_t right)
+{
+  return zero * (1 << right) + (1 << (right - 1));
+}
+
+/* From a doubled sum or product to the output. Halves go away from zero: one less where the sum is negative (a sum so
+ * small that its product is 0 does not notice). */
+static inline int32_t finish(int32_t doubled, int32_t multiplier, int32_t offset, int32_t right)
+{
+  const int32_t value = multiply_high_doubled(doubled, multiplier, offset) + (doubled >> 31);
+  return saturate(value >> right);
 }
 
 /* ---- sum: both operands were scaled to a common, doubled, unit of 2^-20 steps ---- */
 
-static inline int32_t sum_of(const elementwise_params *p, int32_t a, uint32_t b)
-{
-  return a * p->factor + p->table[b];
-}
-
 static void add_row(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
 {
+  const elementwise_params own = *p; /* the output's bytes may be anyone's: what is read through p is read again */
   int32_t i;
-  for (i = 0; i < p->length; i++) {
-    const int32_t sum = sum_of(p, *a, (uint8_t)*b);
-    const int32_t steps = shift_right_rounded(multiply_high_doubled(sum, p->multiplier, 0), -p->shift);
-    output[i] = (int8_t)clamp(steps + p->zero, p->low, p->high);
-    a += p->step0;
-    b += p->step1;
+  for (i = 0; i < own.length; i++) {
+    const int32_t sum = *a * own.factor + own.table[(uint8_t)*b];
+    const int32_t steps = shift_right_rounded(multiply_high_doubled(sum, own.multiplier, 0), -own.shift);
+    output[i] = (int8_t)clamp(steps + own.zero, own.low, own.high);
+    a += own.step0;
+    b += own.step1;
   }
 }
 
-/* From a doubled sum or product to the output, where the shift is to the right by at least one. `offset`: half of what
- * is shifted out, and the zero point. Halves go away from zero: one less where the sum is negative (a sum so small that
- * its product is 0 does not notice). */
-static inline int8_t finish(int32_t doubled, int32_t multiplier, int32_t offset, int32_t right)
-{
-  const int32_t value = multiply_high_doubled(doubled, multiplier, offset) + (doubled >> 31);
-  return (int8_t)saturate(value >> right);
-}
-
-/* Both operands run along, nothing is clamped but to int8: four at a time. */
 static void add_row_plain(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
 {
+  const int32_t length = p->length;
   const int32_t factor = p->factor;
   const int32_t *table = p->table;
   const int32_t multiplier = p->multiplier;
   const int32_t right = -p->shift;
-  const int32_t offset = p->zero * (1 << right) + (1 << (right - 1));
-  const int8_t *end = a + (p->length & ~3);
-  int32_t rest = p->length & 3;
-  while (a != end) {
-    const uint32_t word_a = load_word(a);
-    const uint32_t word_b = load_word(b);
-    a += 4;
-    b += 4;
-    output[0] = finish(signed_lane(word_a, 0) * factor + table[lane_of(word_b, 0)], multiplier, offset, right);
-    output[1] = finish(signed_lane(word_a, 1) * factor + table[lane_of(word_b, 1)], multiplier, offset, right);
-    output[2] = finish(signed_lane(word_a, 2) * factor + table[lane_of(word_b, 2)], multiplier, offset, right);
-    output[3] = finish(signed_lane(word_a, 3) * factor + table[lane_of(word_b, 3)], multiplier, offset, right);
-    output += 4;
+  const int32_t offset = offset_of(p->zero, right);
+  int32_t i;
+  for (i = 0; i < length; i++) {
+    output[i] = (int8_t)finish(a[i] * factor + table[(uint8_t)b[i]], multiplier, offset, right);
   }
-  while (rest > 0) {
-    *output = finish(*a * factor + table[(uint8_t)*b], multiplier, offset, right);
-    a++;
-    b++;
-    output++;
-    rest--;
+}
+
+/* With bounds. The zero point is moved so that what is above `high` saturates at 127, then so that what is below `low`
+ * does at -128, and back. */
+static void add_row_bounded(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
+{
+  const int32_t length = p->length;
+  const int32_t factor = p->factor;
+  const int32_t *table = p->table;
+  const int32_t multiplier = p->multiplier;
+  const int32_t right = -p->shift;
+  const int32_t offset = offset_of(p->zero + 127 - p->high, right);
+  const int32_t middle = p->high - p->low - 255;
+  const int32_t back = p->low + 128;
+  int32_t i;
+  for (i = 0; i < length; i++) {
+    const int32_t value = finish(a[i] * factor + table[(uint8_t)b[i]], multiplier, offset, right);
+    output[i] = (int8_t)(saturate(value + middle) + back);
   }
 }
 
 static void add_any(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
 {
-  const int32_t plain = p->step0 == 1 && p->step1 == 1 && unbounded(p) && p->shift <= -1 && p->shift >= -20;
-  for_each_row(a, b, output, p, plain ? add_row_plain : add_row);
+  for_each_row(a, b, output, p, !is_plain(p) ? add_row : bounded(p) ? add_row_bounded : add_row_plain);
 }
 
 void add_int8(const int8_t *input0, const int8_t *input1, int8_t *output, const elementwise_params *p)
@@ -165,48 +155,33 @@ void add_int8_constant1(const int8_t *input0, int8_t *output, const elementwise_
 
 static void mul_row(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
 {
+  const elementwise_params own = *p;
   int32_t i;
-  for (i = 0; i < p->length; i++) {
-    const int32_t product = (*a - p->zero0) * (*b - p->zero1);
-    output[i] = (int8_t)clamp(scale_by(product, p->multiplier, p->shift) + p->zero, p->low, p->high);
-    a += p->step0;
-    b += p->step1;
+  for (i = 0; i < own.length; i++) {
+    const int32_t product = (*a - own.zero0) * (*b - own.zero1);
+    output[i] = (int8_t)clamp(scale_by(product, own.multiplier, own.shift) + own.zero, own.low, own.high);
+    a += own.step0;
+    b += own.step1;
   }
 }
 
 static void mul_row_plain(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
 {
+  const int32_t length = p->length;
   const int32_t zero0 = p->zero0;
   const int32_t zero1 = 2 * p->zero1; /* the product is doubled through operand 1 */
   const int32_t multiplier = p->multiplier;
   const int32_t right = -p->shift;
-  const int32_t offset = p->zero * (1 << right) + (1 << (right - 1));
-  const int8_t *end = a + (p->length & ~3);
-  int32_t rest = p->length & 3;
-  while (a != end) {
-    const uint32_t word_a = load_word(a);
-    const uint32_t word_b = load_word(b);
-    a += 4;
-    b += 4;
-    output[0] = finish((signed_lane(word_a, 0) - zero0) * (2 * signed_lane(word_b, 0) - zero1), multiplier, offset, right);
-    output[1] = finish((signed_lane(word_a, 1) - zero0) * (2 * signed_lane(word_b, 1) - zero1), multiplier, offset, right);
-    output[2] = finish((signed_lane(word_a, 2) - zero0) * (2 * signed_lane(word_b, 2) - zero1), multiplier, offset, right);
-    output[3] = finish((signed_lane(word_a, 3) - zero0) * (2 * signed_lane(word_b, 3) - zero1), multiplier, offset, right);
-    output += 4;
-  }
-  while (rest > 0) {
-    *output = finish((*a - zero0) * (2 * *b - zero1), multiplier, offset, right);
-    a++;
-    b++;
-    output++;
-    rest--;
+  const int32_t offset = offset_of(p->zero, right);
+  int32_t i;
+  for (i = 0; i < length; i++) {
+    output[i] = (int8_t)finish((a[i] - zero0) * (2 * b[i] - zero1), multiplier, offset, right);
   }
 }
 
 static void mul_any(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
 {
-  const int32_t plain = p->step0 == 1 && p->step1 == 1 && unbounded(p) && p->shift <= -1 && p->shift >= -20;
-  for_each_row(a, b, output, p, plain ? mul_row_plain : mul_row);
+  for_each_row(a, b, output, p, is_plain(p) && !bounded(p) ? mul_row_plain : mul_row);
 }
 
 void mul_int8(const int8_t *input0, const int8_t *input1, int8_t *output, const elementwise_params *p)
@@ -223,13 +198,14 @@ void mul_int8_constant1(const int8_t *input0, int8_t *output, const elementwise_
 
 static void squared_difference_row(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
 {
+  const elementwise_params own = *p;
   int32_t i;
-  for (i = 0; i < p->length; i++) {
-    const int32_t difference = sum_of(p, *a, (uint8_t)*b);
-    const int32_t steps = scale_by(difference * difference, p->multiplier, p->shift);
-    output[i] = (int8_t)clamp(steps + p->zero, p->low, p->high);
-    a += p->step0;
-    b += p->step1;
+  for (i = 0; i < own.length; i++) {
+    const int32_t difference = *a * own.factor + own.table[(uint8_t)*b];
+    const int32_t steps = scale_by(difference * difference, own.multiplier, own.shift);
+    output[i] = (int8_t)clamp(steps + own.zero, own.low, own.high);
+    a += own.step0;
+    b += own.step1;
   }
 }
 
@@ -252,21 +228,27 @@ void squared_difference_int8_constant1(const int8_t *input0, int8_t *output, con
 
 static void maximum_row(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
 {
+  const int32_t length = p->length;
+  const int32_t step0 = p->step0;
+  const int32_t step1 = p->step1;
   int32_t i;
-  for (i = 0; i < p->length; i++) {
+  for (i = 0; i < length; i++) {
     output[i] = *a > *b ? *a : *b;
-    a += p->step0;
-    b += p->step1;
+    a += step0;
+    b += step1;
   }
 }
 
 static void minimum_row(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
 {
+  const int32_t length = p->length;
+  const int32_t step0 = p->step0;
+  const int32_t step1 = p->step1;
   int32_t i;
-  for (i = 0; i < p->length; i++) {
+  for (i = 0; i < length; i++) {
     output[i] = *a < *b ? *a : *b;
-    a += p->step0;
-    b += p->step1;
+    a += step0;
+    b += step1;
   }
 }
 
@@ -294,25 +276,57 @@ void minimum_int8_constant1(const int8_t *input0, int8_t *output, const elementw
 
 static void prelu_row(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
 {
+  const elementwise_params own = *p;
   int32_t i;
-  for (i = 0; i < p->length; i++) {
-    const int32_t value = *a - p->zero0;
-    const int32_t steps = value >= 0 ? scale_by(value, p->multiplier_positive, p->shift_positive)
-                                     : scale_by(value * (*b - p->zero1), p->multiplier, p->shift);
-    output[i] = (int8_t)clamp(steps + p->zero, p->low, p->high);
-    a += p->step0;
-    b += p->step1;
+  for (i = 0; i < own.length; i++) {
+    const int32_t value = *a - own.zero0;
+    const int32_t steps = value >= 0 ? scale_by(value, own.multiplier_positive, own.shift_positive)
+                                     : scale_by(value * (*b - own.zero1), own.multiplier, own.shift);
+    output[i] = (int8_t)clamp(steps + own.zero, own.low, own.high);
+    a += own.step0;
+    b += own.step1;
   }
+}
+
+/* The slopes run along. Above zero the shift is 1 to the left where the scale stays, or to the right. */
+static void prelu_row_plain(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
+{
+  const int32_t length = p->length;
+  const int32_t zero = p->zero;
+  const int32_t zero0 = p->zero0;
+  const int32_t zero1 = 2 * p->zero1;
+  const int32_t multiplier = p->multiplier;
+  const int32_t right = -p->shift;
+  const int32_t offset = offset_of(zero, right);
+  const int32_t multiplier_positive = p->multiplier_positive;
+  const int32_t right_positive = p->shift_positive < 0 ? -p->shift_positive : 0;
+  const int32_t twice = p->shift_positive < 0 ? 2 : 2 << p->shift_positive;
+  const int32_t offset_positive = right_positive > 0 ? offset_of(zero, right_positive) : zero;
+  int32_t i;
+  for (i = 0; i < length; i++) {
+    const int32_t value = a[i] - zero0;
+    if (value >= 0) {
+      output[i] = (int8_t)finish(value * twice, multiplier_positive, offset_positive, right_positive);
+    } else {
+      output[i] = (int8_t)finish(value * (2 * b[i] - zero1), multiplier, offset, right);
+    }
+  }
+}
+
+static void prelu_any(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
+{
+  const int32_t plain = is_plain(p) && !bounded(p) && p->shift_positive >= -20 && p->shift_positive <= 8;
+  for_each_row(a, b, output, p, plain ? prelu_row_plain : prelu_row);
 }
 
 void prelu_int8(const int8_t *input0, const int8_t *input1, int8_t *output, const elementwise_params *p)
 {
-  for_each_row(input0, input1, output, p, prelu_row);
+  prelu_any(input0, input1, output, p);
 }
 
 void prelu_int8_constant1(const int8_t *input0, int8_t *output, const elementwise_params *p)
 {
-  for_each_row(input0, p->constant, output, p, prelu_row);
+  prelu_any(input0, p->constant, output, p);
 }
 
 /* ---- in float, as ONNX Runtime ---- */
@@ -351,27 +365,26 @@ static inline float operate(int32_t operation, float a, float b)
 
 static void float_row(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
 {
+  const elementwise_params own = *p;
   int32_t i;
-  for (i = 0; i < p->length; i++) {
-    const float result = operate(p->operation, p->values0[(uint8_t)*a], p->values1[(uint8_t)*b]);
-    output[i] = (int8_t)clamp(round_even(result / p->scale) + p->zero, p->low, p->high);
-    a += p->step0;
-    b += p->step1;
+  for (i = 0; i < own.length; i++) {
+    const float result = operate(own.operation, own.values0[(uint8_t)*a], own.values1[(uint8_t)*b]);
+    output[i] = (int8_t)clamp(round_even(result / own.scale) + own.zero, own.low, own.high);
+    a += own.step0;
+    b += own.step1;
   }
 }
 
 /* The common case without a choice of operation for each element. */
 static void float_row_add(const int8_t *a, const int8_t *b, int8_t *output, const elementwise_params *p)
 {
-  const float *values0 = p->values0;
-  const float *values1 = p->values1;
-  const float scale = p->scale;
+  const elementwise_params own = *p;
   int32_t i;
-  for (i = 0; i < p->length; i++) {
-    const float sum = values0[(uint8_t)*a] + values1[(uint8_t)*b];
-    output[i] = (int8_t)clamp(round_even(sum / scale) + p->zero, p->low, p->high);
-    a += p->step0;
-    b += p->step1;
+  for (i = 0; i < own.length; i++) {
+    const float sum = own.values0[(uint8_t)*a] + own.values1[(uint8_t)*b];
+    output[i] = (int8_t)clamp(round_even(sum / own.scale) + own.zero, own.low, own.high);
+    a += own.step0;
+    b += own.step1;
   }
 }
 

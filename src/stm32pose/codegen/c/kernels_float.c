@@ -19,17 +19,15 @@ static int32_t nearest(float value)
 }
 #endif
 
-static int32_t quantized(const uint8_t *input, const quantize_params *p)
-{
-  return nearest(load_float(input) / p->scale) + p->zero;
-}
-
 void quantize_int8(const void *input, int8_t *output, const quantize_params *p)
 {
   const uint8_t *from = (const uint8_t *)input;
+  const int32_t elements = p->elements;
+  const float scale = p->scale;
+  const int32_t zero = p->zero;
   int32_t i;
-  for (i = 0; i < p->elements; i++) {
-    output[i] = (int8_t)clamp(quantized(from, p), -128, 127);
+  for (i = 0; i < elements; i++) {
+    output[i] = (int8_t)clamp(nearest(load_float(from) / scale) + zero, -128, 127);
     from += 4;
   }
 }
@@ -37,9 +35,12 @@ void quantize_int8(const void *input, int8_t *output, const quantize_params *p)
 void quantize_uint8(const void *input, uint8_t *output, const quantize_params *p)
 {
   const uint8_t *from = (const uint8_t *)input;
+  const int32_t elements = p->elements;
+  const float scale = p->scale;
+  const int32_t zero = p->zero;
   int32_t i;
-  for (i = 0; i < p->elements; i++) {
-    output[i] = (uint8_t)clamp(quantized(from, p), 0, 255);
+  for (i = 0; i < elements; i++) {
+    output[i] = (uint8_t)clamp(nearest(load_float(from) / scale) + zero, 0, 255);
     from += 4;
   }
 }
@@ -47,9 +48,12 @@ void quantize_uint8(const void *input, uint8_t *output, const quantize_params *p
 void dequantize_int8(const int8_t *input, void *output, const quantize_params *p)
 {
   uint8_t *to = (uint8_t *)output;
+  const int32_t elements = p->elements;
+  const float scale = p->scale;
+  const int32_t zero = p->zero;
   int32_t i;
-  for (i = 0; i < p->elements; i++) {
-    store_float(to, (float)(input[i] - p->zero) * p->scale);
+  for (i = 0; i < elements; i++) {
+    store_float(to, (float)(input[i] - zero) * scale);
     to += 4;
   }
 }
@@ -57,9 +61,12 @@ void dequantize_int8(const int8_t *input, void *output, const quantize_params *p
 void dequantize_uint8(const uint8_t *input, void *output, const quantize_params *p)
 {
   uint8_t *to = (uint8_t *)output;
+  const int32_t elements = p->elements;
+  const float scale = p->scale;
+  const int32_t zero = p->zero;
   int32_t i;
-  for (i = 0; i < p->elements; i++) {
-    store_float(to, (float)(input[i] - p->zero) * p->scale);
+  for (i = 0; i < elements; i++) {
+    store_float(to, (float)(input[i] - zero) * scale);
     to += 4;
   }
 }
@@ -119,11 +126,14 @@ static void store_truncated(uint8_t *to, float value, int32_t type)
   if (type == TYPE_BOOL) {
     whole = value != 0.0f ? 1 : 0;
   } else {
-    const float top = type == TYPE_INT8 ? 128.0f
+    const float top = type == TYPE_INT8    ? 128.0f
                       : type == TYPE_UINT8 ? 256.0f
                       : type == TYPE_INT32 ? 2147483648.0f
                                            : 9223372036854775808.0f;
-    const int64_t most = type == TYPE_INT8 ? 127 : type == TYPE_UINT8 ? 255 : type == TYPE_INT32 ? INT32_MAX : INT64_MAX;
+    const int64_t most = type == TYPE_INT8    ? 127
+                         : type == TYPE_UINT8 ? 255
+                         : type == TYPE_INT32 ? INT32_MAX
+                                              : INT64_MAX;
     const int64_t least = type == TYPE_UINT8 ? 0 : -most - 1;
     if (!(value == value)) {
       whole = 0;
@@ -142,14 +152,15 @@ void cast(const void *input, void *output, const cast_params *p)
 {
   const uint8_t *from = (const uint8_t *)input;
   uint8_t *to = (uint8_t *)output;
-  const int32_t from_bytes = size_of(p->from);
-  const int32_t to_bytes = size_of(p->to);
+  const cast_params own = *p;
+  const int32_t from_bytes = size_of(own.from);
+  const int32_t to_bytes = size_of(own.to);
   int32_t i;
-  for (i = 0; i < p->elements; i++) {
-    if (p->from != TYPE_FLOAT32) {
-      store_whole(to, load_whole(from, p->from), p->to);
-    } else if (p->to != TYPE_FLOAT32) {
-      store_truncated(to, load_float(from), p->to);
+  for (i = 0; i < own.elements; i++) {
+    if (own.from != TYPE_FLOAT32) {
+      store_whole(to, load_whole(from, own.from), own.to);
+    } else if (own.to != TYPE_FLOAT32) {
+      store_truncated(to, load_float(from), own.to);
     } else {
       store_float(to, load_float(from));
     }
@@ -291,29 +302,29 @@ static inline int32_t whole_result(int32_t operation, int32_t a, int32_t b)
 
 static void float_row(const uint8_t *a, const uint8_t *b, uint8_t *output, const arithmetic_params *p)
 {
-  const int32_t operation = p->operation;
+  const arithmetic_params own = *p; /* the output's bytes may be anyone's: what is read through p is read again */
   int32_t i;
-  for (i = 0; i < p->length; i++) {
-    float result = float_result(operation, load_float(a), load_float(b));
-    if (p->bounded != 0) {
-      result = result < p->low ? p->low : result > p->high ? p->high : result;
+  for (i = 0; i < own.length; i++) {
+    float result = float_result(own.operation, load_float(a), load_float(b));
+    if (own.bounded != 0) {
+      result = result < own.low ? own.low : result > own.high ? own.high : result;
     }
     store_float(output, result);
-    a += 4 * p->step0;
-    b += 4 * p->step1;
+    a += 4 * own.step0;
+    b += 4 * own.step1;
     output += 4;
   }
 }
 
 static void whole_row(const uint8_t *a, const uint8_t *b, uint8_t *output, const arithmetic_params *p)
 {
-  const int32_t operation = p->operation;
+  const arithmetic_params own = *p;
   int32_t i;
-  for (i = 0; i < p->length; i++) {
-    const int32_t result = whole_result(operation, load_int32(a), load_int32(b));
-    store_int32(output, clamp(result, p->whole_low, p->whole_high));
-    a += 4 * p->step0;
-    b += 4 * p->step1;
+  for (i = 0; i < own.length; i++) {
+    const int32_t result = whole_result(own.operation, load_int32(a), load_int32(b));
+    store_int32(output, clamp(result, own.whole_low, own.whole_high));
+    a += 4 * own.step0;
+    b += 4 * own.step1;
     output += 4;
   }
 }
@@ -448,9 +459,11 @@ void unary_float32(const void *input, void *output, const unary_params *p)
 {
   const uint8_t *from = (const uint8_t *)input;
   uint8_t *to = (uint8_t *)output;
+  const int32_t elements = p->elements;
+  const int32_t operation = p->operation;
   int32_t i;
-  for (i = 0; i < p->elements; i++) {
-    store_float(to, unary_result(p->operation, load_float(from)));
+  for (i = 0; i < elements; i++) {
+    store_float(to, unary_result(operation, load_float(from)));
     from += 4;
     to += 4;
   }

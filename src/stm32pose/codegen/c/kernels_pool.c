@@ -162,13 +162,16 @@ static int32_t sum_channels(const window_t *window, int32_t channel, int32_t cha
 static void average_pixel(const window_t *window, int8_t *output, const pool_params *p)
 {
   const int32_t count = window->rows * window->columns;
+  const int32_t half = count / 2;
+  const int32_t low = p->low;
+  const int32_t high = p->high;
   int32_t channel = 0;
   while (channel < p->channels) {
     int32_t sums[4];
     const int32_t made = sum_channels(window, channel, p->channels, sums);
     int32_t i;
     for (i = 0; i < made; i++) {
-      output[channel + i] = (int8_t)clamp(average(sums[i], count, count / 2), p->low, p->high);
+      output[channel + i] = (int8_t)clamp(average(sums[i], count, half), low, high);
     }
     channel += made;
   }

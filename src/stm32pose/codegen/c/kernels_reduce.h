@@ -30,40 +30,61 @@ void reduce_float(const int8_t *input, int8_t *output, const reduce_params *p);
 
 void extreme_int8(const int8_t *input, int8_t *output, const reduce_params *p);
 
+/* Adds bytes 0 and 2 of a word, signed, to two 16-bit halves, and bytes 1 and 3 to two others. */
+static inline void add_bytes(uint32_t word, uint32_t *even, uint32_t *odd)
+{
+#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__)
+  __asm__("sxtab16 %0, %0, %1" : "+r"(*even) : "r"(word));
+  __asm__("sxtab16 %0, %0, %1, ror #8" : "+r"(*odd) : "r"(word));
+#else
+  *even = ((*even + (word & 0x000000FFu) - ((word & 0x00000080u) << 1)) & 0xFFFFu) |
+          ((*even + (word & 0x00FF0000u) - ((word & 0x00800000u) << 1)) & 0xFFFF0000u);
+  word >>= 8;
+  *odd = ((*odd + (word & 0x000000FFu) - ((word & 0x00000080u) << 1)) & 0xFFFFu) |
+         ((*odd + (word & 0x00FF0000u) - ((word & 0x00800000u) << 1)) & 0xFFFF0000u);
+#endif
+}
+
+#define MOST_IN_HALVES 256 /* 256 * -128 still fits into 16 bits */
+
+static inline void empty_halves(uint32_t even, uint32_t odd, int32_t *sums)
+{
+  sums[0] += (int16_t)(uint16_t)even;
+  sums[1] += (int16_t)(uint16_t)odd;
+  sums[2] += (int16_t)(uint16_t)(even >> 16);
+  sums[3] += (int16_t)(uint16_t)(odd >> 16);
+}
+
 /* Adds the elements of a window to `sums`, of four channels that lie together. */
 static inline void add_window(const int8_t *first, int32_t rows, int32_t columns, int32_t row_step, int32_t column_step,
                               int32_t *sums)
 {
-  uint32_t even = 0; /* two 16-bit sums each, of values that 128 was added to */
+  uint32_t even = 0;
   uint32_t odd = 0;
-  int32_t held = 0;
+  int32_t room = MOST_IN_HALVES;
   int32_t row;
   for (row = 0; row < rows; row++) {
     const int8_t *from = first + row * row_step;
-    int32_t column;
-    for (column = 0; column < columns; column++) {
-      uint32_t word;
-      memcpy(&word, from, sizeof word);
-      word ^= 0x80808080u;
-      even += word & 0x00FF00FFu;
-      odd += (word >> 8) & 0x00FF00FFu;
-      from += column_step;
-      held++;
-      if (held == 256) { /* 256 * 255 still fits into 16 bits */
-        sums[0] += (int32_t)(even & 0xFFFFu) - 128 * held;
-        sums[1] += (int32_t)(odd & 0xFFFFu) - 128 * held;
-        sums[2] += (int32_t)(even >> 16) - 128 * held;
-        sums[3] += (int32_t)(odd >> 16) - 128 * held;
+    int32_t left = columns;
+    while (left > 0) {
+      int32_t run = left < room ? left : room;
+      left -= run;
+      room -= run;
+      for (; run > 0; run--) {
+        uint32_t word;
+        memcpy(&word, from, sizeof word);
+        add_bytes(word, &even, &odd);
+        from += column_step;
+      }
+      if (room == 0) {
+        empty_halves(even, odd, sums);
         even = 0;
         odd = 0;
-        held = 0;
+        room = MOST_IN_HALVES;
       }
     }
   }
-  sums[0] += (int32_t)(even & 0xFFFFu) - 128 * held;
-  sums[1] += (int32_t)(odd & 0xFFFFu) - 128 * held;
-  sums[2] += (int32_t)(even >> 16) - 128 * held;
-  sums[3] += (int32_t)(odd >> 16) - 128 * held;
+  empty_halves(even, odd, sums);
 }
 
 #endif /* KERNELS_REDUCE_H */

@@ -109,50 +109,63 @@ static inline void store_word(int8_t *to, uint32_t word)
   memcpy(to, &word, sizeof word);
 }
 
-/* Two 16-bit sums of sixteenths of values that 128 was added to: rounded, not divided yet. Halves go away from zero, and
- * zero is 16 * 128 = 2048 here: from there up 8 is added, below 7. */
+#define BYTES_IN_HALVES 0x0FF00FF0u
+#define HALVES_BIAS 0x08070807u
+#define SIGNS 0x80808080u
+
+/* Bytes 0 and 2 of a word in the middle of two 16-bit halves: 16 times the value that 128 was added to, and 7 below. */
+static inline uint32_t even_halves(uint32_t word)
+{
+  return ((word << 4) & BYTES_IN_HALVES) ^ HALVES_BIAS;
+}
+
+/* The same of bytes 1 and 3. */
+static inline uint32_t odd_halves(uint32_t word)
+{
+  return ((word >> 4) & BYTES_IN_HALVES) ^ HALVES_BIAS;
+}
+
+/* Sums of 16 halves, each as above, have their whole number in the upper byte, with 7 of 16 added to it. Halves go away
+ * from zero, which is 128: from there up one more is wanted (a little below 128 it makes no difference). */
 static inline uint32_t rounded(uint32_t sums)
 {
-  return sums + 0x00070007u + ((sums >> 11) & 0x00010001u);
+  return sums + ((sums >> 11) & 0x00100010u);
 }
 
 /* Four bytes, less the 128, from the sums of bytes 0 and 2 and of bytes 1 and 3. */
 static inline uint32_t joined(uint32_t even, uint32_t odd)
 {
-  return (((even >> 4) & 0x00FF00FFu) | ((odd << 4) & 0xFF00FF00u)) ^ 0x80808080u;
+  return (((rounded(even) >> 8) & 0x00FF00FFu) | (rounded(odd) & 0xFF00FF00u)) ^ SIGNS;
 }
 
-/* The four output pixels around the corner where input pixels a b / c d meet. At an edge of the image a step is 0: the
- * two pixels are one. */
-static void resize_corner(const int8_t *upper, const int8_t *lower, int32_t input_step, int8_t *top, int8_t *bottom,
-                          int32_t output_step, int32_t channels)
+/* The four output pixels around the corner where input pixels a b / c d meet, 3 parts of one row or column to 1 of the
+ * other. At an edge of the image `step` is 0 and not `channels`: the two pixels are one. */
+static void resize_corner(const int8_t *upper, const int8_t *lower, int8_t *top, int8_t *bottom, int32_t step,
+                          int32_t channels)
 {
-  int32_t left = channels;
-  for (; left >= 4; left -= 4) {
-    const uint32_t a = load_word(upper) ^ 0x80808080u;
-    const uint32_t b = load_word(upper + input_step) ^ 0x80808080u;
-    const uint32_t c = load_word(lower) ^ 0x80808080u;
-    const uint32_t d = load_word(lower + input_step) ^ 0x80808080u;
-    uint32_t sums[2][4];
-    int32_t half;
-    for (half = 0; half < 2; half++) {
-      const uint32_t a2 = (a >> (8 * half)) & 0x00FF00FFu;
-      const uint32_t b2 = (b >> (8 * half)) & 0x00FF00FFu;
-      const uint32_t c2 = (c >> (8 * half)) & 0x00FF00FFu;
-      const uint32_t d2 = (d >> (8 * half)) & 0x00FF00FFu;
-      const uint32_t upper_left = a2 + c2 + 2u * a2;
-      const uint32_t lower_left = a2 + c2 + 2u * c2;
-      const uint32_t upper_right = b2 + d2 + 2u * b2;
-      const uint32_t lower_right = b2 + d2 + 2u * d2;
-      sums[half][0] = rounded(upper_left + upper_right + 2u * upper_left);
-      sums[half][1] = rounded(upper_left + upper_right + 2u * upper_right);
-      sums[half][2] = rounded(lower_left + lower_right + 2u * lower_left);
-      sums[half][3] = rounded(lower_left + lower_right + 2u * lower_right);
-    }
-    store_word(top, joined(sums[0][0], sums[1][0]));
-    store_word(top + output_step, joined(sums[0][1], sums[1][1]));
-    store_word(bottom, joined(sums[0][2], sums[1][2]));
-    store_word(bottom + output_step, joined(sums[0][3], sums[1][3]));
+  const int8_t *end = upper + (channels & ~3);
+  int32_t left = channels & 3;
+  while (upper != end) {
+    const uint32_t a = load_word(upper);
+    const uint32_t b = load_word(upper + step);
+    const uint32_t c = load_word(lower);
+    const uint32_t d = load_word(lower + step);
+    const uint32_t even_left = even_halves(a) + even_halves(c);
+    const uint32_t even_right = even_halves(b) + even_halves(d);
+    const uint32_t odd_left = odd_halves(a) + odd_halves(c);
+    const uint32_t odd_right = odd_halves(b) + odd_halves(d);
+    const uint32_t even_a = even_left + 2u * even_halves(a);
+    const uint32_t even_b = even_right + 2u * even_halves(b);
+    const uint32_t even_c = even_left + 2u * even_halves(c);
+    const uint32_t even_d = even_right + 2u * even_halves(d);
+    const uint32_t odd_a = odd_left + 2u * odd_halves(a);
+    const uint32_t odd_b = odd_right + 2u * odd_halves(b);
+    const uint32_t odd_c = odd_left + 2u * odd_halves(c);
+    const uint32_t odd_d = odd_right + 2u * odd_halves(d);
+    store_word(top, joined(even_a + even_b + 2u * even_a, odd_a + odd_b + 2u * odd_a));
+    store_word(top + step, joined(even_a + even_b + 2u * even_b, odd_a + odd_b + 2u * odd_b));
+    store_word(bottom, joined(even_c + even_d + 2u * even_c, odd_c + odd_d + 2u * odd_c));
+    store_word(bottom + step, joined(even_c + even_d + 2u * even_d, odd_c + odd_d + 2u * odd_d));
     upper += 4;
     lower += 4;
     top += 4;
@@ -160,13 +173,13 @@ static void resize_corner(const int8_t *upper, const int8_t *lower, int32_t inpu
   }
   for (; left > 0; left--) {
     const int32_t a = *upper;
-    const int32_t b = upper[input_step];
+    const int32_t b = upper[step];
     const int32_t c = *lower;
-    const int32_t d = lower[input_step];
+    const int32_t d = lower[step];
     *top = (int8_t)shift_right_rounded(9 * a + 3 * b + 3 * c + d, 4);
-    top[output_step] = (int8_t)shift_right_rounded(3 * a + 9 * b + c + 3 * d, 4);
+    top[step] = (int8_t)shift_right_rounded(3 * a + 9 * b + c + 3 * d, 4);
     *bottom = (int8_t)shift_right_rounded(3 * a + b + 9 * c + 3 * d, 4);
-    bottom[output_step] = (int8_t)shift_right_rounded(a + 3 * b + 3 * c + 9 * d, 4);
+    bottom[step] = (int8_t)shift_right_rounded(a + 3 * b + 3 * c + 9 * d, 4);
     upper++;
     lower++;
     top++;
@@ -186,16 +199,16 @@ void resize_double_int8(const int8_t *input, int8_t *output, const resize_double
     int8_t *top = output + (y > 0 ? 2 * y - 1 : 0) * output_row;
     int8_t *bottom = output + (y < p->input_height ? 2 * y : 2 * y - 1) * output_row;
     int32_t x;
-    resize_corner(upper, lower, 0, top, bottom, 0, channels);
+    resize_corner(upper, lower, top, bottom, 0, channels);
     top += channels;
     bottom += channels;
     for (x = 1; x < p->input_width; x++) {
-      resize_corner(upper, lower, channels, top, bottom, channels, channels);
+      resize_corner(upper, lower, top, bottom, channels, channels);
       upper += channels;
       lower += channels;
       top += 2 * channels;
       bottom += 2 * channels;
     }
-    resize_corner(upper, lower, 0, top, bottom, 0, channels);
+    resize_corner(upper, lower, top, bottom, 0, channels);
   }
 }
