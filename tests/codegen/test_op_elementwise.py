@@ -152,6 +152,18 @@ def calls_tflite(kind, tensors):
     return calls_of(network)
 
 
+def test_scales_are_multiplied_in_float32(driver) -> None:
+    """Scales where a multiplier computed in double would make some products another step."""
+    every = np.arange(-128, 128).astype(np.int8)
+    pairs = [np.repeat(every, 256).reshape(1, 256, 256, 1), np.tile(every, 256).reshape(1, 256, 256, 1)]
+    for scale0, scale1, scale in (
+        (0.06751837581396103, 0.07628817111253738, 0.3423987627029419),
+        (0.048609793186187744, 0.02045057713985443, 0.08996030688285828),
+    ):
+        tensors = [T((1, 256, 256, 1), "int8", scale0, 0), T((1, 256, 256, 1), "int8", scale1, 0)]
+        check(driver, "MUL", tensors, T((1, 256, 256, 1), "int8", scale, 0), schema.MulOptionsT(), fed=pairs)
+
+
 def test_refused(driver) -> None:
     a = T((1, 3), "int8", 0.1, 3)
     for kind, other, output, problem in (
