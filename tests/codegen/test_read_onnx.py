@@ -191,6 +191,28 @@ def test_integer_operators_of_onnx_runtime(tmp_path: Path) -> None:
         assert np.mean(steps > 0) <= ROUNDED
 
 
+@pytest.mark.parametrize("scale", [1e6, 1e9])
+def test_dead_channels_with_huge_biases(tmp_path: Path, scale: float) -> None:
+    """Sums that leave 32 bits are no matter where the output is the same for all of them."""
+    g = Qdq()
+    x = g.input((1, 3, 6, 10), 0.02, 3)
+    bias = g.constant(np.array([2**31 - 1, -(2**31) + 1, 2**31 - 1, 100], np.int32), 0.02 * 0.01)
+    weights = np.ones((4, 3, 1, 1), np.int8)
+    g.output(g.node("Conv", [x, g.constant(weights, 0.01), bias]), scale * 2e-6, 0)
+    path = g.save(tmp_path / "dead.onnx")
+    if scale > 1e7:  # the output is between two steps there: a sum near 2^31 decides
+        g.output(g.node("Conv", [x, g.constant(weights, 0.01), bias]), 0.02 * 0.01 * (2**31 - 1) / 100.5, 0)
+        with pytest.raises(NotExportable, match="leave 32 bits"):
+            read_network(g.save(path))
+        return
+    network = read_network(path)
+    x = random_input(shape=(1, 3, 6, 10))
+    (got,) = run_integers(network, channels_last([x]))
+    assert got[..., 0].min() == got[..., 2].min() == 127
+    assert got[..., 1].max() == -128
+    assert np.array_equal(got, channels_last(run_onnx(path, [x]))[0])
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
 def test_zero_points_left_out(tmp_path: Path, dtype: str) -> None:
     """uint8 and 0 then, or the type of what is dequantized."""

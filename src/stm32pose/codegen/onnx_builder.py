@@ -13,7 +13,6 @@ import numpy as np
 from stm32pose.codegen.network import Network, NotExportable, Operator, Tensor
 from stm32pose.codegen.onnx_slopes import slopes_of
 from stm32pose.codegen.onnx_values import (
-    CHANNELS_LAST,
     Constant,
     Integers,
     Pending,
@@ -329,73 +328,6 @@ class Builder:
         made = move(Stored(index, shape, identity(len(shape)), shape, False))
         del self.tensors[count:], self.operators[operators:]
         return made.shape
-
-    # Borders
-
-    def add_input(self, name: str, shape: tuple[int, ...], dtype: str) -> None:
-        """A graph input: four dimensions channels last. uint8 becomes int8 at once, 128 less."""
-        order = CHANNELS_LAST if self.channels_first and len(shape) == 4 else identity(len(shape))
-        stored = tuple(shape[axis] for axis in order)
-        index = given = self.tensor(name, stored, dtype)
-        if dtype == "uint8":
-            index = self.tensor(f"{name}_int8", stored)
-            self.operator("QUANTIZE", [given], index, {}, name)
-            self.borders[index] = given
-        self.inputs.append(given)
-        self.values[name] = Stored(index, shape, order, shape, dtype != "float32")
-
-    def set_steps(self, value: Stored, steps: Steps) -> None:
-        """The quantization of an input, which the first DequantizeLinear tells."""
-        scales, zero_points = np.array([steps.scale], np.float32), np.array([steps.zero_point], np.int32)
-        index = value.index
-        self.tensors[index] = replace(self.tensors[index], scales=scales, zero_points=zero_points)
-        for before, after in [
-            (op.inputs[0], op.outputs[0]) for op in self.operators if op.kind in ("TRANSPOSE", "RESHAPE")
-        ]:
-            if after == index and not self.tensors[before].quantized:
-                self.set_steps(replace(value, index=before), steps)
-        if index in self.borders:
-            given = self.borders[index]
-            self.tensors[given] = replace(self.tensors[given], scales=scales, zero_points=zero_points + 128)
-
-    def add_output(self, name: str, dtype: str) -> None:
-        """A graph output of the file's type: four dimensions channels last where the file has them first."""
-        if name not in self.values:
-            raise self.damaged(f"the output '{name}' is made by nothing")
-        value = self.values[name]
-        if isinstance(value, Constant):
-            raise NotExportable(f"{self.path}: the output '{name}' is constant")
-        if isinstance(value, Pending):
-            value = self._float_output(value, name)
-        elif isinstance(value, Pointwise):
-            value = self._float_table(value, name)
-        rank = len(value.shape)
-        value = self.ordered(value, CHANNELS_LAST if self.channels_first and rank == 4 else identity(rank))
-        tensor = self.tensors[value.index]
-        if not value.integer and tensor.dtype == "int8":
-            made = self.like(value, name, steps=None, dtype="float32")
-            self.operator("DEQUANTIZE", [value.index], made.index, {}, name)
-            value = made
-        elif value.integer and dtype == "uint8":
-            steps = self.steps(value)
-            made = self.like(value, name, steps=Steps(steps.scale, steps.zero_point + 128), dtype="uint8")
-            self.operator("QUANTIZE", [value.index], made.index, {}, name)
-            value = made
-        self.tensors[value.index] = replace(self.tensors[value.index], name=name)
-        self.outputs.append(value.index)
-
-    def _float_output(self, value: Pending, name: str) -> Stored:
-        if value.low == -inf and value.high == inf:
-            return value.make(None, -inf, inf)
-        raise self.refuse(f"the output '{name}' is limited in float32; quantize it")
-
-    def _float_table(self, value: Pointwise, name: str) -> Stored:
-        """The last function of a network, left in float: each stored value has its real result."""
-        if value.values.ndim != 1:
-            raise self.refuse(f"the output '{name}' has a function a channel in float32; quantize it")
-        made = self.like(value.source, name, steps=None, dtype="float32")
-        self.operator("DEQUANTIZE", [value.source.index], made.index, {"values": by_byte(value.values)}, value.name)
-        return made
 
     def network(self) -> Network:
         return Network(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -51,6 +52,7 @@ def conv(b: Builder) -> Pending:
         data = weights.values.transpose(1, 2, 3, 0) if depthwise else weights.values.transpose(0, 2, 3, 1)
         source, data, single = halved(b, source, data, depthwise=depthwise)
         filters = b.constant(b.node.input[1], data, scales, np.zeros(len(scales)), 3 if single else 0)
+        within_32_bits(b, b.steps(given), steps, (filters, bias), 3 if single else 0)
         like = Stored(-1, shape, CHANNELS_LAST, shape, False)
         now = "DEPTHWISE_CONV_2D" if single else "CONV_2D"
         return b.result(now, (source.index, filters, bias), like, steps, {**options, "activation": activation})
@@ -93,6 +95,7 @@ def conv_transpose(b: Builder) -> Pending:
             data[place * per_group : (place + 1) * per_group, ..., place * inside : (place + 1) * inside] = part
         source, data, _ = halved(b, source, data, depthwise=False)
         filters = b.constant(b.node.input[1], data, scales, np.zeros(len(scales)), 0)
+        within_32_bits(b, b.steps(given), steps, (filters, bias), 0)
         like = Stored(-1, shape, CHANNELS_LAST, shape, False)
         return b.result(
             "TRANSPOSE_CONV", (source.index, filters, bias), like, steps, {**options, "activation": activation}
@@ -142,6 +145,7 @@ def _connected(b: Builder, *, transposed: bool) -> Pending:
         source, data, _ = halved(b, source, data, depthwise=False)
         bias = bias_of(b, 2, b.steps(given), scales, count) if b.node.op_type == "Gemm" else -1
         filters = b.constant(b.node.input[1], data, scales, np.zeros(len(scales)), 0)
+        within_32_bits(b, b.steps(given), steps, (filters, bias), 0)
         like = Stored(-1, shape, identity(len(shape)), shape, False)
         return b.result("FULLY_CONNECTED", (source.index, filters, bias), like, steps, {"activation": activation})
 
@@ -227,6 +231,33 @@ def bias_of(b: Builder, place: int, steps: Steps, scales: np.ndarray, count: int
             raise b.refuse(f"its bias '{name}' does not fit 32 bits in steps of the sums")
         data = sums.astype(np.int32)
     return b.constant(name, data, wanted, np.zeros(count), 0)
+
+
+def within_32_bits(b: Builder, given: Steps, made: Steps | None, operands: tuple[int, int], axis: int) -> None:
+    """Make channels whose sums may leave 32 bits constant where their output is; `axis`: of the channels.
+
+    Trained networks have dead channels with biases near 2^31. NotExportable: an output that is not constant.
+    """
+    filters = b.tensors[operands[0]]
+    if filters.data is None or made is None:
+        return
+    weights = np.moveaxis(filters.data, axis, 0).reshape(filters.shape[axis], -1).astype(np.int64)
+    stored = b.tensors[operands[1]].data if operands[1] >= 0 else None
+    bias = np.zeros(len(weights), np.int64) if stored is None else stored.astype(np.int64)
+    most, least = 127 - given.zero_point, -128 - given.zero_point
+    high = bias + np.maximum(weights * most, weights * least).sum(1)
+    low = bias + np.minimum(weights * most, weights * least).sum(1)
+    wild = (low < -(2**31)) | (high >= 2**31)
+    if not wild.any():
+        return
+    factor = (np.float32(given.scale) * filters.scales / np.float32(made.scale)).astype(np.float32)
+    ends = [np.rint(end.astype(np.float32) * factor).clip(-512, 512) for end in (low, high)]
+    same = np.clip(ends[0] + made.zero_point, -128, 127) == np.clip(ends[1] + made.zero_point, -128, 127)
+    if stored is None or np.any(wild & ~same):
+        raise b.refuse("its sums may leave 32 bits; quantize it with other ranges")
+    kept = np.moveaxis(filters.data.copy(), axis, 0)
+    kept[wild] = 0
+    b.tensors[operands[0]] = replace(filters, data=np.ascontiguousarray(np.moveaxis(kept, 0, axis)))
 
 
 def pair(b: Builder, attributes: dict, name: str, otherwise: int = 1) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from stm32pose.codegen.check import SCALES
 from stm32pose.codegen.network import Network, NotExportable
 from stm32pose.codegen.onnx_border import channels_first, open_model
 from stm32pose.codegen.onnx_builder import Builder
+from stm32pose.codegen.onnx_ends import add_input, add_output, set_steps
 from stm32pose.codegen.onnx_fold import folded
 from stm32pose.codegen.onnx_values import Constant, Integers, Steps, Stored, Value
 from stm32pose.errors import UserError, did_you_mean, first_line
@@ -96,7 +97,7 @@ def build(model: Any, path: Path) -> Network:
             raise b.damaged(f"the output '{value.name}' is made by no node")
         b.node = makers[value.name]
         kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        b.add_output(value.name, np.dtype(kind).name)
+        add_output(b, value.name, np.dtype(kind).name)
     return b.network()
 
 
@@ -147,7 +148,7 @@ def _add_input(b: Builder, value: Any) -> None:
         )
     if shape[0] != 1 and len(shape) > 1:
         raise NotExportable(f"{b.path}: its input '{value.name}' takes {shape[0]} images at once; C code takes one")
-    b.add_input(value.name, shape, dtype)
+    add_input(b, value.name, shape, dtype)
 
 
 def _constant(b: Builder) -> Constant:
@@ -254,7 +255,7 @@ def _as_real(b: Builder, value: Stored, steps: Steps) -> Stored:
     """Stored integers seen as real numbers; an input learns its quantization here."""
     tensor = b.tensors[value.index]
     if not tensor.quantized:
-        b.set_steps(value, steps)
+        set_steps(b, value, steps)
     elif (tensor.scale, tensor.zero_point) != (steps.scale, steps.zero_point):
         raise b.refuse(
             f"'{b.node.input[0]}' is dequantized with scale {steps.scale:g} and zero point {steps.zero_point}, but "
