@@ -10,8 +10,8 @@ from codegen.one_op import Model, Op, T, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stm32pose.codegen.lower.join_tables import join_tables
 from stm32pose.codegen.lower import lower
+from stm32pose.codegen.lower.join_tables import join_tables
 from stm32pose.codegen.network import Network
 from stm32pose.codegen.read_tflite import parse_tflite
 from stm32pose.codegen.reference import run_reference

@@ -58,6 +58,8 @@ def _config(program: Program, plan: ArenaPlan, sections: Mapping[int, str]) -> s
         "#ifndef NETWORK_TABLE\n#define NETWORK_TABLE\n#endif\n",
     ]
     for pool, name in enumerate(plan.pools):
+        if not plan.pool_bytes[pool]:
+            continue
         section = f'__attribute__((section("{plain(sections[pool])}")))' if pool in sections else ""
         title = f" ({plain(name)})" if name else ""
         lines.append(f"/* Attributes of arena {pool}{title}, {plan.pool_bytes[pool]} bytes. */")
@@ -125,7 +127,8 @@ def _source(program: Program, plan: ArenaPlan) -> str:
         "#if defined(__GNUC__)\n#define ALIGNED __attribute__((aligned(16)))\n#else\n#define ALIGNED\n#endif\n",
     ]
     for pool, size in enumerate(plan.pool_bytes):
-        parts.append(f"static ALIGNED NETWORK_ARENA_{pool} int8_t arena_{pool}[{max(size, 1)}];")
+        if size:
+            parts.append(f"static ALIGNED NETWORK_ARENA_{pool} int8_t arena_{pool}[{size}];")
     parts.append("")
     tables: dict[tuple[str, bytes], str] = {}
     for place, call in enumerate(program.calls):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def kernel_sources(program: Program) -> list[str]:
     return sorted(names)
 
 
-def write_folder(files: dict[str, str | bytes], folder: Path) -> list[Path]:
+def write_folder(files: Mapping[str, str | bytes], folder: Path) -> list[Path]:
     """Write a folder of files in one move; what an earlier export left there is replaced.
 
     Raises:

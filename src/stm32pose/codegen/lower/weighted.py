@@ -146,15 +146,13 @@ def _without_dead(layer: Weighted) -> Weighted:
     if not wild.any():
         return layer
     weights, bias = layer.weights.copy(), layer.bias.astype(np.int64).copy()
-    for channel in np.flatnonzero(wild):
+    for channel in map(int, np.flatnonzero(wild)):
         low, high = (_stored(layer, channel, int(bound[channel])) for bound in (layer.sum_low, layer.sum_high))
         if low is None or low != high:
             continue
         found = _small_sum(layer, channel, low, int(limit[channel]))
         if found is not None:
-            index = [slice(None)] * weights.ndim
-            index[layer.channel_axis] = channel
-            weights[tuple(index)] = 0
+            np.moveaxis(weights, layer.channel_axis, 0)[channel] = 0
             bias[channel] = found
     dead = wild & (bias != layer.bias)
     sum_low, sum_high = (np.where(dead, bias, bound) for bound in (layer.sum_low, layer.sum_high))
@@ -167,7 +165,7 @@ def _stored(layer: Weighted, channel: int, total: int) -> int | None:
     if not -(2**31) <= total << max(shift, 0) < 2**31:
         return None
     scale = scale_once if layer.once else scale_by
-    value = int(scale(np.int64(total), int(layer.multiplier[channel]), shift)) + layer.output.zero_point
+    value = int(scale(np.array(total, np.int64), int(layer.multiplier[channel]), shift)) + layer.output.zero_point
     return min(max(value, layer.low), layer.high)
 
 
