@@ -20,47 +20,69 @@ static taps_t inside(int32_t start, int32_t dilation, int32_t kernel, int32_t si
   return taps;
 }
 
-/* Eight channels of a pixel. at: the first of them; lanes: those that are there, of 8. */
-static void make_8(const int8_t *input, int8_t *output, int32_t top, int32_t left, taps_t rows, taps_t columns,
-                   int32_t at, const depthwise_mve_params *p)
+/* The window of an output pixel. */
+typedef struct {
+  const int8_t *first; /* input pixel of the first tap that lies inside */
+  const int8_t *weights;
+  int32_t rows; /* taps inside */
+  int32_t columns;
+} window_t;
+
+/* Four channels from their sums. */
+MVE_INLINE void finish_4(int8_t *output, int32x4_t sums, int32_t at, mve_pred16_t lanes, const depthwise_mve_params *p)
+{
+  int32x4_t made = vaddq_s32(sums, vldrwq_z_s32(p->bias + at, lanes));
+  made = vaddq_n_s32(mve_requantize_channels(made, p->multiplier, p->shift, at, lanes), p->output_zero);
+  made = vminq_s32(vmaxq_s32(made, vdupq_n_s32(p->activation_min)), vdupq_n_s32(p->activation_max));
+  vstrbq_p_s32(output + at, made, lanes);
+}
+
+/* Eight channels of a pixel from `at` on, or those that are there. whole: a constant, whether all are. */
+MVE_INLINE void make_8(const window_t *window, int8_t *output, int32_t at, bool whole, const depthwise_mve_params *p)
 {
   const int32_t channels = p->channels;
+  const int32_t row_step = p->dilation_height * p->input_width * channels;
+  const int32_t column_step = p->dilation_width * channels;
+  const int32_t kernel_step = p->kernel_width * channels;
   const mve_pred16_t lanes = vctp16q((uint32_t)(channels - at));
-  const mve_pred16_t lanes_0 = vctp32q((uint32_t)(channels - at));
-  const mve_pred16_t lanes_1 = (channels - at > 4) ? vctp32q((uint32_t)(channels - at - 4)) : 0;
+  const int16_t zero = (int16_t)p->input_zero;
+  const int8_t *row_from = window->first + at;
+  const int8_t *row_weights = window->weights + at;
   int32x4_t even = vdupq_n_s32(0);
   int32x4_t odd = even;
-  for (int32_t row = rows.first; row < rows.end; row++) {
-    const int32_t y = top + row * p->dilation_height;
-    const int32_t x = left + columns.first * p->dilation_width;
-    const int8_t *from = input + (y * p->input_width + x) * channels + at;
-    const int8_t *weights = p->weights + (row * p->kernel_width + columns.first) * channels + at;
-    for (int32_t column = columns.first; column < columns.end; column++) {
-      /* A difference has 9 bits, a product with a weight above -128 fits into 16. */
-      const int16x8_t difference = vsubq_n_s16(vldrbq_z_s16(from, lanes), (int16_t)p->input_zero);
-      const int16x8_t weight = vldrbq_z_s16(weights, lanes);
-      even = vaddq_s32(even, vmullbq_int_s16(difference, weight));
-      odd = vaddq_s32(odd, vmulltq_int_s16(difference, weight));
-      from += p->dilation_width * channels;
+  for (int32_t rows = window->rows; rows > 0; rows--) {
+    const int8_t *from = row_from;
+    const int8_t *weights = row_weights;
+    for (int32_t columns = window->columns; columns > 0; columns--) {
+      const int16x8_t x = vsubq_n_s16(whole ? vldrbq_s16(from) : vldrbq_z_s16(from, lanes), zero);
+      const int16x8_t w = whole ? vldrbq_s16(weights) : vldrbq_z_s16(weights, lanes);
+      even = vaddq_s32(even, vmullbq_int_s16(x, w));
+      odd = vaddq_s32(odd, vmulltq_int_s16(x, w));
+      from += column_step;
       weights += channels;
     }
+    row_from += row_step;
+    row_weights += kernel_step;
   }
   /* Even and odd channels to the first and the last four. */
   int32_t sums[8];
   const uint32x4_t pairs = vidupq_n_u32(0, 2);
   vstrwq_scatter_shifted_offset_s32(sums, pairs, even);
   vstrwq_scatter_shifted_offset_s32(sums + 1, pairs, odd);
-  const int32x4_t low = vdupq_n_s32(p->activation_min);
-  const int32x4_t high = vdupq_n_s32(p->activation_max);
-  int32x4_t made = vaddq_s32(vldrwq_s32(sums), vldrwq_z_s32(p->bias + at, lanes_0));
-  made = mve_requantize_channels(made, p->multiplier, p->shift, at, lanes_0);
-  made = vminq_s32(vmaxq_s32(vaddq_n_s32(made, p->output_zero), low), high);
-  vstrbq_p_s32(output + at, made, lanes_0);
-  if (lanes_1 != 0) {
-    made = vaddq_s32(vldrwq_s32(sums + 4), vldrwq_z_s32(p->bias + at + 4, lanes_1));
-    made = mve_requantize_channels(made, p->multiplier, p->shift, at + 4, lanes_1);
-    made = vminq_s32(vmaxq_s32(vaddq_n_s32(made, p->output_zero), low), high);
-    vstrbq_p_s32(output + at + 4, made, lanes_1);
+  finish_4(output, vldrwq_s32(sums), at, vctp32q((uint32_t)(channels - at)), p);
+  if (channels - at > 4) {
+    finish_4(output, vldrwq_s32(sums + 4), at + 4, vctp32q((uint32_t)(channels - at - 4)), p);
+  }
+}
+
+static void make_pixel(const window_t *window, int8_t *output, const depthwise_mve_params *p)
+{
+  int32_t at = 0;
+  for (; at + 8 <= p->channels; at += 8) {
+    make_8(window, output, at, true, p);
+  }
+  if (at < p->channels) {
+    make_8(window, output, at, false, p);
   }
 }
 
@@ -72,9 +94,13 @@ void depthwise_mve(const int8_t *input, int8_t *output, const depthwise_mve_para
     for (int32_t x = 0; x < p->output_width; x++) {
       const int32_t left = x * p->stride_width - p->pad_left;
       const taps_t columns = inside(left, p->dilation_width, p->kernel_width, p->input_width);
-      for (int32_t at = 0; at < p->channels; at += 8) {
-        make_8(input, output, top, left, rows, columns, at, p);
-      }
+      const bool empty = (rows.first == rows.end) || (columns.first == columns.end);
+      const int32_t pixel = (top + rows.first * p->dilation_height) * p->input_width + left +
+                            columns.first * p->dilation_width;
+      const window_t window = {input + (empty ? 0 : pixel * p->channels),
+                               p->weights + (rows.first * p->kernel_width + columns.first) * p->channels,
+                               empty ? 0 : rows.end - rows.first, columns.end - columns.first};
+      make_pixel(&window, output, p);
       output += p->channels;
     }
   }
