@@ -105,7 +105,7 @@ def expected_outputs(network: Network, inputs: Sequence[np.ndarray], *, seconds:
     """Outputs, channels last, that the network's C code gives to the byte.
 
     Those of LiteRT; for an ONNX network those of the rounding rule, from which ONNX Runtime itself strays now and then
-    (`run_onnx`). LiteRT runs in a process of its own: on a damaged file it may end the process that it runs in.
+    (docs/c_code.md). LiteRT runs in a process of its own: on a damaged file it may end the process that it runs in.
 
     Args:
         network: read from its file; the file itself is run.
@@ -120,11 +120,7 @@ def expected_outputs(network: Network, inputs: Sequence[np.ndarray], *, seconds:
 
         return run_integers(read_network(network.path), inputs)
     name = "LiteRT"
-    request = {
-        "path": str(network.path.absolute()),
-        "rounding": network.rounding,
-        "channels_first": network.channels_first,
-    }
+    request = {"path": str(network.path.absolute())}
     with tempfile.TemporaryDirectory(prefix="stm32pose-reference-") as temporary:
         folder = Path(temporary)
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
@@ -156,21 +152,3 @@ def expected_outputs(network: Network, inputs: Sequence[np.ndarray], *, seconds:
                 f"{list(tensor.shape)}"
             )
     return outputs
-
-
-def run_onnx(path: Path, inputs: Sequence[np.ndarray], *, channels_first: bool) -> list[np.ndarray]:
-    """Outputs of ONNX Runtime, inputs and outputs channels last. UserError: it cannot load or run the file."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        names = [item.name for item in session.get_inputs()]
-        given = [values.transpose(0, 3, 1, 2) if channels_first and values.ndim == 4 else values for values in inputs]
-        made = session.run(None, dict(zip(names, map(np.ascontiguousarray, given), strict=True)))
-    except Exception as error:  # ONNX Runtime's own errors derive from nothing narrower
-        raise UserError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
-    turned = [np.asarray(values) for values in made]
-    return [values.transpose(0, 2, 3, 1) if channels_first and values.ndim == 4 else values for values in turned]

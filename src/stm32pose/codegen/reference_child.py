@@ -1,4 +1,4 @@
-"""A process of its own for LiteRT and ONNX Runtime, which a damaged file may crash: `python -m` with a folder."""
+"""A process of its own for LiteRT, which a damaged file may crash: `python -m` with a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stm32pose.codegen.reference import run_onnx, run_reference
+from stm32pose.codegen.reference import run_reference
 from stm32pose.errors import UserError, first_line
 
 MOST_MEMORY = 8 << 30
@@ -21,12 +21,8 @@ def main(folder: Path) -> int:
     _limit_memory()
     with np.load(folder / "inputs.npz") as stored:
         inputs = [stored[f"arr_{place}"] for place in range(len(stored.files))]
-    path = Path(request["path"])
     try:
-        if request["rounding"] == "tflite":
-            outputs = run_reference(path, inputs)
-        else:
-            outputs = run_onnx(path, inputs, channels_first=request["channels_first"])
+        outputs = run_reference(Path(request["path"]), inputs)
     except (UserError, MemoryError) as error:
         (folder / "error.txt").write_text(first_line(error), encoding="utf-8")
         return 1

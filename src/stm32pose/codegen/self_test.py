@@ -6,11 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stm32pose.codegen.c_text import number, table
+from stm32pose.codegen.c_text import table
 from stm32pose.codegen.network import Network, NotExportable, Tensor
-
-TOLERANCE_STEPS = {"tflite": 0.0, "onnx": 3.0}
-"""Steps of an output that the self-test lets pass: LiteRT is reproduced to the byte, ONNX Runtime to its rounding."""
 
 
 def noise(count: int) -> np.ndarray:
@@ -40,22 +37,17 @@ def _input(network: Network, tensor: Tensor) -> np.ndarray:
 
 
 def vector_files(network: Network, outputs: Sequence[np.ndarray]) -> dict[str, str]:
-    """test_vector.h and test_vector.c: the expected outputs as bytes, with what differs from them tolerated.
+    """test_vector.h and test_vector.c: the expected outputs as bytes.
 
     Args:
         outputs: of the reference, one for each of the network, channels last.
     """
     lines = ['#include "test_vector.h"\n']
     rows = []
-    for place, (index, values) in enumerate(zip(network.outputs, outputs, strict=True)):
-        tensor = network.tensors[index]
+    for place, values in enumerate(outputs):
         stored = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         lines.append(f"static const uint8_t output_{place}[{stored.size}] = {table(stored)};\n")
-        size = values.dtype.itemsize
-        signed, real = int(values.dtype.kind == "i"), int(values.dtype == np.float32)
-        rows.append(
-            f"{{output_{place}, {values.size}, {size}, {signed}, {real}, {number(_tolerance(network, tensor))}}}"
-        )
+        rows.append(f"{{output_{place}, {values.size}, {values.dtype.itemsize}}}")
     inputs = [
         f"{{{network.tensors[index].elements}, {int(network.tensors[index].dtype == 'float32')}}}"
         for index in network.inputs
@@ -77,9 +69,6 @@ typedef struct {
   const uint8_t *bytes;
   int32_t elements;
   int32_t element_bytes;
-  int32_t is_signed;
-  int32_t is_float;
-  float tolerance;
 } test_output;
 
 extern const test_input test_inputs[];
@@ -88,14 +77,3 @@ extern const test_output test_outputs[];
 #endif /* TEST_VECTOR_H */
 """
     return {"test_vector.h": header, "test_vector.c": "\n".join(lines)}
-
-
-def _tolerance(network: Network, tensor: Tensor) -> float:
-    """In units of the output: its own steps, or for a float one those of the tensor it was made from."""
-    steps = TOLERANCE_STEPS[network.rounding]
-    if tensor.dtype != "float32" or not steps:
-        return steps
-    for op in network.operators:
-        if tensor is network.tensors[op.outputs[0]] and op.inputs:
-            return steps * (network.tensors[op.inputs[0]].scale or 1.0)
-    return steps

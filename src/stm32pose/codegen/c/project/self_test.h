@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* Number of output values that differ by more than the test vector's tolerance: 0 is a pass. */
+/* Number of output values that differ by a bit: 0 is a pass. */
 int32_t self_test(void);
 
 /* Fill `bytes` bytes of a uint8 or int8 input with noise that every machine makes alike. */
