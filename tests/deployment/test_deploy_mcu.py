@@ -192,3 +192,53 @@ def test_an_old_program(tools, make_job):
     tools.say("stedgeai", "stm.ai v8.1.0-19520\nNeural Network Tools v1.7.0 (stm.ai v8.1.0-19520)", status=0)
     with pytest.raises(ConfigError, match=r"STM32Cube.AI 8.1.0; needed: ST Edge AI Core 2.1"):
         deploy_mcu(make_job(*H7))
+
+
+@needs_make
+def test_the_network_in_our_own_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`deployment.network: c`: neither ST's program nor its library; the application finds the joints of `pose_run`."""
+    from codegen.pose_networks import heatmap_network
+
+    from stm32pose.config.load import load_config
+    from stm32pose.operations.chain import run_chain
+
+    path = tmp_path / "pose.tflite"
+    path.write_bytes(heatmap_network())
+    mapping = {
+        "operation_mode": "deployment",
+        "model": {"model_type": "heatmaps_spe", "model_path": str(path)},
+        "preprocessing": {
+            "rescaling": {"scale": "1/127.5", "offset": -1},
+            "resizing": {"interpolation": "bilinear", "aspect_ratio": "fit"},
+        },
+        "deployment": {"network": "c", "hardware_setup": {"serie": H7[0], "board": H7[1]}},
+    }
+    run_chain(load_config(mapping), tmp_path / "run")
+    application = tmp_path / "run" / "deployment" / "application"
+    assert (application / "build" / "libpose.a").is_file()
+    assert (application / "generated" / "network.c").is_file()
+    assert not (application / "runtime").exists()
+    sources = [application / "Src" / name for name in ("main.c", "board.c", "pose_decode.c", "pose_input.c")]
+    run_checked(
+        [
+            *(GCC, "-std=c99", "-Wall", "-Wextra", "-Werror", "-O1", "-fsanitize=address,undefined"),
+            *(f"-I{application / name}" for name in ("Inc", "generated")),
+            *map(str, [*sources, application / "Src" / "pose_network_c.c", *(application / "generated").glob("*.c")]),
+            *("-lm", "-o", str(tmp_path / "pose")),
+        ]
+    )
+    shown = subprocess.run([str(tmp_path / "pose")], capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("pose 0, score ")
+
+
+@pytest.mark.parametrize("serie", ["STM32N6", "STM32MP2"])
+def test_our_own_c_is_for_microcontrollers(serie: str, tmp_path: Path):
+    from stm32pose.config.load import load_config
+
+    board = {"STM32N6": "STM32N6570-DK", "STM32MP2": "STM32MP257F-EV1"}[serie]
+    setup = {"serie": serie, "board": board, "ip_address": "10.0.0.1"}
+    section = {"network": "c", "dry_run": True, "hardware_setup": setup, "board_deploy_path": "/home"}
+    mapping = {"operation_mode": "deployment", "model": {"model_path": "x.tflite"}, "deployment": section}
+    with pytest.raises(ConfigError, match=r"deployment\.network: got 'c'; the application for STM32"):
+        load_config(mapping, check_paths=False)

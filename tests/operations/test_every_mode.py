@@ -1,8 +1,9 @@
-"""The twelve modes and three free chains, end to end on drawn people, with the cloud and ST's program of this suite."""
+"""The modes and some free chains, end to end on drawn people, with the cloud and ST's program of this suite."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from stm32pose.errors import UserError
 
 SIDE = 64
 BOARD = "STM32H747I-DISCO"
-FREE = ("chain_eb", "chain_tbqeb", "chain_qpd")
+FREE = ("chain_eb", "chain_tbqeb", "chain_qpd", "chain_qx")
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,7 @@ def settings(mode: str, people: Path, model: Path, program: Path, **changes: Any
         "tools": {"stedgeai": {"path_to_stedgeai": str(program)}},
         "benchmarking": {"board": BOARD, "backend": ["cloud", "stedgeai"], "boards": [BOARD]},
         "deployment": {"hardware_setup": {"serie": "STM32H7", "board": BOARD}},
+        "export": {"target": "host"} if shutil.which("make") and shutil.which("cc") else {},
         **changes,
     }
 
@@ -104,7 +106,7 @@ def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("mode", [*ST_MODES, *FREE])
 def test_mode(mode, people, model, program, cloud, tmp_path):
-    made = {"deployment": "int8.tflite", "prediction": "int8.tflite"}
+    made = ("deployment", "prediction", "export")
     source = quantized(model, people, tmp_path) if mode in made else model
     before = len(calls(program))
     config = settings(mode, people, source, program)
@@ -143,6 +145,12 @@ def test_mode(mode, people, model, program, cloud, tmp_path):
         assert results["prediction"]["images"] == 4
         found = json.loads((tmp_path / "run" / "predictions" / "predictions.json").read_text())
         assert len(found) == 4
+    if "export" in steps:
+        (entry,) = results["export"]
+        assert entry["board"] == BOARD
+        assert entry["self_test"].startswith("passed") or entry["target"] == "cortex-m7"
+        assert (tmp_path / "run" / entry["folder"] / "pose" / "pose_run.c").is_file()
+        assert (tmp_path / "run" / "figures" / "arena.png").stat().st_size > 5000
     if "deploy" in steps:
         (entry,) = results["deployment"]
         assert entry["board"] == BOARD
