@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -109,7 +109,7 @@ def lower_elementwise(operator: Operator, network: Network, target: Target) -> l
     if any(len(tensor.scales) > 1 for tensor in (*tensors, output)):
         raise refuse(network, operator, "an operand with more than one scale")
     try:
-        _check_scales(operator, tensors, output)
+        check_scales(operator, tensors, output)
     except ValueError as error:
         raise refuse(network, operator, str(error)) from error
     for position, tensor in enumerate(tensors):
@@ -211,7 +211,7 @@ def _output_ratio(kind: str, twice: float, output: Tensor) -> float:
     return twice / ((1 << 20) * output.scale)
 
 
-def _check_scales(operator: Operator, tensors: list[Tensor], output: Tensor) -> None:
+def check_scales(operator: Operator, tensors: Sequence[Tensor], output: Tensor) -> None:
     """ValueError: scales so far apart that LiteRT's arithmetic does not hold them (it would end the process)."""
     if operator.kind in ("ADD", "SUB", "SQUARED_DIFFERENCE"):
         ratio = _output_ratio(operator.kind, _by_scale(tensors)[1], output)
@@ -220,7 +220,7 @@ def _check_scales(operator: Operator, tensors: list[Tensor], output: Tensor) -> 
             raise ValueError(f"operands of scales {scales} do not fit a result of {output.scale:g}")
 
 
-def _by_scale(tensors: list[Tensor]) -> tuple[tuple[int, int], float]:
+def _by_scale(tensors: Sequence[Tensor]) -> tuple[tuple[int, int], float]:
     """Operands with the larger scale first, and twice that scale."""
     order = (0, 1) if tensors[0].scale >= tensors[1].scale else (1, 0)
     return order, 2.0 * tensors[order[0]].scale

@@ -8,6 +8,7 @@ from math import sqrt
 
 import numpy as np
 
+from stm32pose.codegen.lower.elementwise import check_scales
 from stm32pose.codegen.lower.one_operator import one_operator_file
 from stm32pose.codegen.network import Network, Operator, Tensor, refuse
 from stm32pose.codegen.program import Array, Call, Field
@@ -143,10 +144,7 @@ def pair_values(
     content = one_operator_file(
         operator.kind, inputs, replace(made, name="y", shape=shape), _members(operator, network)
     )
-    try:
-        return run_reference(content, [values.reshape(shape) for values in operands])[0].reshape(-1)
-    except UserError as error:
-        raise refuse(network, operator, f"LiteRT's reference kernels do not know it so: {error}") from error
+    return _run(operator, network, content, [values.reshape(shape) for values in operands]).reshape(-1)
 
 
 def table_call(operator: Operator, index: int, network: Network, table: np.ndarray) -> Call:
@@ -207,8 +205,17 @@ def _by_litert(operator: Operator, network: Network, given: Tensor, made: Tensor
     values = stored_values(given.dtype)
     if operator.kind in POSITIVE:  # LiteRT stops at what is below zero
         values = np.maximum(values.astype(np.int32), given.zero_point).astype(given.dtype)
+    return _run(operator, network, content, [values.reshape(shape)])
+
+
+def _run(operator: Operator, network: Network, content: bytes, values: Sequence[np.ndarray]) -> np.ndarray:
+    """What LiteRT makes of the operator alone. Scales that it would end the process at do not reach it."""
+    tensors = [network.tensors[index] for index in operator.inputs]
     try:
-        return run_reference(content, [values.reshape(shape)])[0]
+        check_scales(operator, tensors, network.tensors[operator.outputs[0]])
+        return run_reference(content, values)[0]
+    except ValueError as error:
+        raise refuse(network, operator, str(error)) from error
     except UserError as error:
         raise refuse(network, operator, f"LiteRT's reference kernels do not know it so: {error}") from error
 
