@@ -34,9 +34,6 @@ FAMILIES = {
     "stm32mp2-npu": ("microseconds", ["macs"]),
     "cortex-a7-2-cores": ("cycles", ["conv_macs", "matrix_macs", "depthwise_macs"]),
     "cortex-a7-1-core": ("cycles", "cortex-a7-2-cores"),
-    "cortex-m7": ("cycles", ["conv_macs", "matrix_macs", "weighted_outputs", "other_bytes"]),
-    "cortex-m4": ("cycles", "cortex-m7"),
-    "cortex-m33": ("cycles", "cortex-m7"),
 }
 RANGES = ("neural-art-n6",)
 """Families that are shown as a range: what an accelerator's compiler does is not modelled."""

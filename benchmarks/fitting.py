@@ -5,25 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.optimize import nnls
 
 
-def non_negative(matrix: np.ndarray, wanted: np.ndarray | None = None, rounds: int = 20_000) -> np.ndarray:
-    """argmin |matrix w - wanted| with w >= 0, by cyclic coordinate descent (convex, so it ends at the minimum).
-
-    `wanted` is 1 everywhere where it is not given.
-    """
+def non_negative(matrix: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
+    """argmin |matrix w - wanted| with w >= 0. `wanted` is 1 everywhere where it is not given."""
     wanted = np.ones(len(matrix)) if wanted is None else wanted
     size = np.linalg.norm(matrix, axis=0)
-    scaled = matrix / np.where(size > 0, size, 1)
-    gram, right = scaled.T @ scaled, scaled.T @ wanted
-    weights = np.zeros(matrix.shape[1])
-    for _ in range(rounds):
-        before = weights.copy()
-        for column in np.flatnonzero(size):
-            weights[column] = max(0.0, weights[column] + right[column] - gram[column] @ weights)
-        if np.abs(weights - before).max() < 1e-12 * max(1.0, np.abs(weights).max()):
-            break
-    return weights / np.where(size > 0, size, 1)
+    scale = np.where(size > 0, size, 1)
+    return nnls(matrix / scale, wanted)[0] / scale
 
 
 def left_out(matrix: np.ndarray, published: np.ndarray, groups: Sequence[str]) -> np.ndarray:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from stm32pose.benchmark.cost_model import latency_fit, memory_fit
+from stm32pose.benchmark.cost_model import core_fits, has_core_fits, latency_fit, memory_fit
 from stm32pose.benchmark.estimate import estimate, off_accelerator
 from stm32pose.benchmark.features import FEATURES, features
 from stm32pose.benchmark.graph import Graph, Op, Tensor, read_graph
+from stm32pose.benchmark.latency import CYCLE_TERMS, calibration
+from stm32pose.benchmark.work import WORK
 from stm32pose.boards.board import board_names, load_board
 from stm32pose.errors import UserError
 
@@ -57,7 +59,13 @@ def test_fits_and_margins() -> None:
     assert found.ram_margin == pytest.approx(1 - found.total_ram_bytes / (992 * 1024))
     assert found.latency_ms is not None
     assert found.latency_ms > 0
-    assert found.latency_error == latency_fit("cortex-m7").error
+    fit = calibration(load_board("NUCLEO-H743ZI2"))
+    assert fit is not None
+    assert found.latency_error == fit.expected_on("NUCLEO-H743ZI2") >= fit.error
+    assert (found.latency_rows, found.latency_own_rows) == (fit.rows, 0)
+    assert found.instructions is not None
+    assert found.st_ram_bytes is not None
+    assert found.st_ram_bytes[0] < found.total_ram_bytes < found.st_ram_bytes[1]
     assert found.how == "estimated"
     json.dumps(asdict(found))
 
@@ -115,6 +123,22 @@ def test_per_tensor_runs_on_the_mpu_accelerator() -> None:
     assert "quantize per tensor" not in tensor.note
 
 
+def test_the_accelerator_is_told_as_a_range() -> None:
+    found = estimate(network(), load_board("STM32N6570-DK"))
+    assert found.latency_spread
+    assert "ask ST's tool" in found.note
+    assert not estimate(network(), load_board("STM32H747I-DISCO")).latency_spread
+
+
+def test_boards_without_rows_of_their_own_are_less_certain() -> None:
+    own, other = (
+        estimate(network(), load_board(name)).latency_error for name in ("STM32H747I-DISCO", "NUCLEO-H743ZI2")
+    )
+    assert own is not None
+    assert other is not None
+    assert own <= other
+
+
 def test_no_latency_without_rows() -> None:
     found = estimate(network(), load_board("NUCLEO-G0B1RE"))
     assert (found.latency_ms, found.latency_error, found.latency_rows) == (None, None, 0)
@@ -138,12 +162,20 @@ def test_cost_model_is_complete() -> None:
     for name in board_names():
         board = load_board(name)
         for family in (board.latency, board.latency_per_tensor):
-            if family:
-                fit = latency_fit(family)
-                assert set(fit.weights) <= set(FEATURES)
+            if family and has_core_fits(family):
+                fits = core_fits(family)
+                assert set(fits.instructions.weights) == set(WORK)
+                assert set(fits.cycles.weights) == set(CYCLE_TERMS)
+                checked = [fits.instructions, fits.cycles, fits.predicted]
+            elif family:
+                checked = [latency_fit(family)]
+                assert set(checked[0].weights) <= set(FEATURES)
+            else:
+                checked = []
+            for fit in checked:
                 assert all(weight >= 0 for weight in fit.weights.values())
                 assert any(fit.weights.values())
-                assert 0 < fit.mean_error <= fit.error < 1
+                assert 0 < fit.mean_error <= fit.error <= fit.worst_error < 1
     assert memory_fit("code_flash").unit == memory_fit("runtime_ram").unit == "bytes"
 
 
@@ -152,9 +184,10 @@ def test_cost_model_is_complete() -> None:
     [
         ("STM32N6570-DK", "pose/st_movenet_lightning_heatmaps_192_int8_pc.tflite", 22.17, 0.1),
         ("STM32N6570-DK", "calibration/stm32-hotspot__yolov8n_256_quant_pc_uf_pose_coco-st.tflite", 35.79, 0.1),
-        ("STM32H747I-DISCO", "calibration/flowers__mobilenet_v2_0.35_128_fft_int8__6521cbfb.tflite", 94.34, 0.2),
-        ("STM32H747I-DISCO", "calibration/coco_2017_person__st_yolo_lc_v1_192_int8__c5ccb8d1.tflite", 179.01, 0.2),
-        ("NUCLEO-L4R5ZI", "calibration/kws_ref_model.tflite", 43.42, 0.43),
+        ("STM32H747I-DISCO", "calibration/flowers__mobilenet_v2_0.35_128_fft_int8__6521cbfb.tflite", 100.09, 0.1),
+        ("STM32H747I-DISCO", "calibration/coco_2017_person__st_yolo_lc_v1_192_int8__c5ccb8d1.tflite", 179.01, 0.1),
+        ("NUCLEO-L4R5ZI", "calibration/kws_ref_model.tflite", 43.42, 0.1),
+        ("NUCLEO-U575ZI-Q", "calibration/kws_ref_model.tflite", 29.03, 0.1),
     ],
 )
 def test_published_latencies(shared: Path, board: str, model: str, milliseconds: float, tolerance: float) -> None:

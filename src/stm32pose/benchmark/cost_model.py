@@ -26,6 +26,7 @@ class Fit:
         rows: published rows (or emulated layers) it was fitted on; `architectures`: how many kinds of networks.
         mean_error: mean |predicted / published - 1| with the row's whole architecture left out of the fit.
         error: 90th percentile of the same; `worst_error` the largest.
+        choice_error: as `error`, the choice of what is weighed made without the architecture, too; None: not tried.
         board_error: as `error`, of rows of a board that had no part in the fit; None where all are of one board.
         range_error: half-width of the range that a latency is shown as; None: as a figure with its error.
         boards: board -> its number of rows.
@@ -39,6 +40,7 @@ class Fit:
     mean_error: float
     error: float
     worst_error: float
+    choice_error: float | None = None
     board_error: float | None = None
     range_error: float | None = None
     boards: Mapping[str, int] = field(default_factory=dict)
@@ -48,9 +50,13 @@ class Fit:
         """The sum, in `unit`."""
         return sum(weight * sums[name] for name, weight in self.weights.items())
 
-    def error_on(self, board: str) -> float:
-        """The error to expect on a board: larger where none of the rows are its own."""
-        return self.error if board in self.boards else max(self.error, self.board_error or 0.0)
+    def expected_on(self, board: str) -> float:
+        """The relative error to expect on a board, `range_error` where there is one; where none of the rows are of the
+        board it may be larger."""
+        if self.range_error is not None:
+            return self.range_error
+        expected = max(self.error, self.choice_error or 0.0)
+        return expected if board in self.boards else max(expected, self.board_error or 0.0)
 
 
 @dataclass(frozen=True)
@@ -79,11 +85,16 @@ def core_fits(family: str) -> CoreFits:
     return CoreFits(_fit(entry["instructions"]), _fit(entry["cycles"]), _fit(entry["predicted"]))
 
 
+def latency_families() -> list[str]:
+    """What a board's `latency` may be."""
+    return [*_read(CORES), *_read(FILE)["latency"]]
+
+
 def latency_fit(family: str) -> Fit:
     """The latency fit of a family other than a Cortex-M core. UserError: there is no such family."""
     families = _read(FILE)["latency"]
     if family not in families:
-        known = ", ".join((*_read(CORES), *families))
+        known = ", ".join(latency_families())
         raise UserError(f"board: latency '{family}' is no family of the cost model; known: {known}")
     return _fit(families[family])
 
@@ -108,6 +119,7 @@ def _fit(entry: Mapping[str, Any]) -> Fit:
         mean_error=float(entry["mean_error"]),
         error=float(entry["error"]),
         worst_error=float(entry["worst_error"]),
+        choice_error=entry.get("choice_error"),
         board_error=entry.get("board_error"),
         range_error=entry.get("range_error"),
         boards={name: int(rows) for name, rows in entry["boards"].items()},
@@ -119,6 +131,4 @@ def _fit(entry: Mapping[str, Any]) -> Fit:
 def _read(path: Path) -> dict[str, Any]:
     import yaml
 
-    if not path.is_file():
-        return {}
     return yaml.safe_load(path.read_text(encoding="utf-8"))

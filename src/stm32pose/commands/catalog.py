@@ -34,14 +34,13 @@ def show_boards() -> int:
         )
     numbers = ("MHz", "RAM KiB", "flash KiB")
     show_table(("board", "core", *numbers, "accelerator", "latency"), rows, right=numbers)
-    say("RAM and flash: inside the chip + beside it; latency: how far 9 of 10 left-out published rows were off, and")
-    say("whether rows of this very board are among them. `stm32pose boards NAME` says more; your own: docs/boards.md")
+    say("RAM and flash: inside the chip + beside it; latency: how far off to expect it, and how many of the published")
+    say("rows behind it are of this very board. `stm32pose boards NAME` says more; your own board: docs/boards.md")
     return 0
 
 
 def show_board(name: str) -> int:
     """One board with its memories."""
-    from stm32pose.benchmark.cost_model import latency_fit
     from stm32pose.boards.board import load_board
 
     board = load_board(name)
@@ -55,14 +54,8 @@ def show_board(name: str) -> int:
     if board.accelerator:
         operators = ", ".join(board.accelerator.operators) or "not known"
         say(f"accelerator: {board.accelerator.name} ({board.accelerator.precision}); operators: {operators}")
-    for family in filter(None, (board.latency, board.latency_per_tensor)):
-        fit = latency_fit(family)
-        say(
-            f"latency by the family {family}: ± {fit.error:.0%} on left-out rows ({fit.rows} published rows of "
-            f"{fit.architectures} networks on {', '.join(fit.boards)})"
-        )
-    if board.latency is None:
-        say("latency is not estimated: no published rows")
+    for line in _known(board):
+        say(line)
     if board.note:
         say(board.note)
     say(f"source: {board.source}")
@@ -125,13 +118,38 @@ def estimate_sigmas(name: str | None, files: Sequence[Path]) -> int:
 
 
 def _calibrated(board: Board) -> str:
-    """What is known of a board's latency: `+-20 %, rows of this board`."""
-    from stm32pose.benchmark.cost_model import latency_fit
+    """What is known of a board's latency: `± 19 %, 15 of 17 rows`."""
+    from stm32pose.benchmark.latency import calibration
 
-    if board.latency is None:
+    if (fit := calibration(board)) is None:
         return "no rows"
-    fit = latency_fit(board.latency)
-    return f"± {fit.error:.0%}, {'rows of this board' if board.name in fit.boards else 'rows of other boards'}"
+    return f"± {100 * fit.expected_on(board.name):.0f} %, {fit.boards.get(board.name, 0)} of {fit.rows} rows"
+
+
+def _known(board: Board) -> list[str]:
+    """Lines on what a latency of a board is computed from, and how wrong that was."""
+    from stm32pose.benchmark.latency import calibration
+
+    lines = []
+    for what, counted, per_tensor in (
+        ("from counted instructions (benchmarking.backend: emulate)", True, False),
+        ("from the graph", False, False),
+        ("from the graph, weights with one scale a tensor", False, True),
+    ):
+        fit = calibration(board, counted=counted, per_tensor=per_tensor)
+        if (
+            fit is None
+            or (counted and "instructions" not in fit.weights)
+            or (per_tensor and not board.latency_per_tensor)
+        ):
+            continue
+        rows = ", ".join(f"{number} of {name}" for name, number in fit.boards.items())
+        lines.append(
+            f"latency {what}: ± {100 * fit.expected_on(board.name):.0f} %; {fit.rows} published rows of "
+            f"{fit.architectures} networks ({rows}), mean error {100 * fit.mean_error:.1f} %, worst "
+            f"{100 * fit.worst_error:.1f} %, each with its kind of network left out"
+        )
+    return lines or ["latency is not estimated: no published rows"]
 
 
 def _with_external(internal: float, external: float) -> str:

@@ -114,7 +114,7 @@ def by_emulation(config: Config, run: Run, artifacts: Artifacts, path: Path, boa
     from stm32pose.benchmark.graph import read_graph
 
     folder = run.path("emulated", f"{path.stem}{path.suffix.replace('.', '_')}", "x").parent
-    figures = emulated_figures(path, board, folder, weight_bytes=read_graph(path).weights_bytes)
+    figures = emulated_figures(path, board, folder, graph=read_graph(path))
     if not figures.exact:
         log.warning("The emulated run is not exact: %s", figures.how)
     return figures

@@ -7,6 +7,7 @@ from pathlib import Path
 from stm32pose.benchmark.emulate.model import EmulatedModel, emulate_model
 from stm32pose.benchmark.emulate.toolchains import check_core, find_tools
 from stm32pose.benchmark.figures import Figures
+from stm32pose.benchmark.graph import Graph
 from stm32pose.benchmark.latency import Latency, counted_latency
 from stm32pose.boards.board import Board
 from stm32pose.codegen.targets import Target, target_of_core
@@ -36,26 +37,26 @@ def check_emulation(board: Board, kind: str | None) -> Target:
     return target
 
 
-def emulated_figures(path: Path, board: Board, folder: Path, *, weight_bytes: int) -> Figures:
+def emulated_figures(path: Path, board: Board, folder: Path, *, graph: Graph) -> Figures:
     """Export a model for a board's processor, run it emulated, and tell what it costs.
 
     Args:
         path: an int8 .tflite or .onnx file.
         folder: for code, program, files and logs.
-        weight_bytes: `Graph.weights_bytes`, for the latency.
+        graph: of the model, for the latency.
 
     Raises:
         ConfigError: as `check_emulation`. UserError: not exportable, too large, or the run failed.
     """
     target = check_emulation(board, None)
-    return figures_of(emulate_model(path, target, folder), board, weight_bytes)
+    return figures_of(emulate_model(path, target, folder), board, graph)
 
 
-def figures_of(done: EmulatedModel, board: Board, weight_bytes: int) -> Figures:
+def figures_of(done: EmulatedModel, board: Board, graph: Graph) -> Figures:
     """An emulated run as `Figures`."""
     run, calls = done.emulation, done.built.program.calls
     measured = run.compiler.startswith("arm-none-eabi-gcc")  # the compiler that the cycles are fitted with
-    latency = counted_latency(board, run.instructions, weight_bytes) if measured else None
+    latency = counted_latency(board, run.instructions, graph) if measured else None
     own_ram = run.data_bytes + run.stack_bytes
     return Figures(
         route="emulate",
