@@ -33,13 +33,12 @@ def _dequantized(given: Tensor, out: Tensor) -> np.ndarray | None:
     return (given.data.astype(np.float32) - np.float32(given.zero_point)) * given.scales[0]
 
 
-def rewrite(network: Network) -> tuple[Network, dict[int, int]]:
-    """(the simpler network, aliases: tensor -> the tensor whose bytes it is). It computes the same outputs."""
+def simplify(network: Network) -> Network:
+    """A simpler network that computes the same outputs."""
     network = _fold_constants(network)
     network = _copy_constant_outputs(network)
     network = _fold_pads(network)
-    network = _join_casts(network)
-    return _alias(network)
+    return _join_casts(network)
 
 
 def readers_of(network: Network) -> dict[int, list[Operator]]:
@@ -166,8 +165,8 @@ def _through_float(given: Tensor, made: Tensor, op: Operator) -> np.ndarray:
     return np.clip(rounded, limits.min, limits.max).astype(made.dtype)
 
 
-def _alias(network: Network) -> tuple[Network, dict[int, int]]:
-    """Reshapes, and quantizations that change nothing, share their input's bytes."""
+def alias(network: Network) -> tuple[Network, dict[int, int]]:
+    """(the network without reshapes and quantizations that change nothing, tensor -> the tensor whose bytes it is)."""
     aliases: dict[int, int] = {}
     kept = []
 

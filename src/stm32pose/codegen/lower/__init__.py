@@ -36,7 +36,7 @@ from stm32pose.codegen.lower.softmax import lower_softmax
 from stm32pose.codegen.lower.table import FUNCTIONS, lower_table
 from stm32pose.codegen.network import Network, Operator, refuse
 from stm32pose.codegen.program import Call, Program
-from stm32pose.codegen.rewrite import rewrite
+from stm32pose.codegen.rewrite import alias, simplify
 from stm32pose.codegen.targets import Target
 from stm32pose.errors import did_you_mean
 
@@ -105,7 +105,7 @@ def lower(network: Network, target: Target) -> Program:
     Raises:
         NotExportable: the first operator that has no kernel, by its tensor and layer.
     """
-    network, aliases = rewrite(join_tables(network))
+    network, aliases = alias(join_tables(simplify(network)))
     calls: list[Call] = []
     for operator in network.operators:
         if operator.kind not in LOWERINGS:

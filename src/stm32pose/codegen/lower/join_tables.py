@@ -41,7 +41,7 @@ def _joined(op: Operator, made_by: dict[int, Operator], shared: set[int], networ
     eight = all(tensors[i].dtype in EIGHT_BITS and len(tensors[i].scales) <= 1 for i in (*active, *op.outputs))
     if not eight or len(op.outputs) != 1:
         return op
-    if op.kind in TABLES and len(active) == 1:
+    if len(active) == 1 and _is_table(op, network):
         first = made_by.get(active[0])
         if first is not None and active[0] not in shared and _is_table(first, network):
             source = _source(first, network)
@@ -83,8 +83,9 @@ def _pair(op: Operator, active: list[int], made_by: dict[int, Operator], network
 def _is_table(op: Operator, network: Network) -> bool:
     active = [index for index in op.inputs if index >= 0 and not network.tensors[index].constant]
     ends = (*active, *op.outputs)
+    numbers = [network.tensors[index].elements for index in op.inputs if index >= 0 and index not in active]
     return (
-        op.kind in TABLES
+        (op.kind in TABLES or (op.kind in OPERATIONS and numbers == [1]))
         and len(active) == 1
         and all(network.tensors[i].dtype in EIGHT_BITS and len(network.tensors[i].scales) <= 1 for i in ends)
         and network.tensors[active[0]].shape == network.tensors[op.outputs[0]].shape
@@ -113,7 +114,7 @@ def _without_unread(network: Network) -> Network:
         left = [
             op
             for op in operators
-            if op.kind not in TABLES or any(index in readers or index in network.outputs for index in op.outputs)
+            if not _is_table(op, network) or any(index in readers or index in network.outputs for index in op.outputs)
         ]
         if len(left) == len(operators):
             return replace(network, operators=tuple(left))
