@@ -34,7 +34,7 @@ FEW = settings(
 
 @pytest.fixture(scope="module")
 def driver() -> Iterator[Driver]:
-    with Driver(("kernels_conv_dsp", "kernels_depthwise_dsp")) as made:
+    with Driver(("kernels_conv_dsp", "kernels_depthwise_dsp", "kernels_fully_connected_dsp")) as made:
         yield made
 
 

@@ -13,7 +13,7 @@ from stm32pose.codegen.plan import plan_arena, verify
 from stm32pose.codegen.targets import target_of
 
 SERIES = ("STM32H7", "STM32U5", "STM32L4", "STM32F4", "STM32F7")
-JOINED = {"WISDM__ign_wl_48_int8__df460d02.tflite": 2600}
+JOINED = {"WISDM__ign_wl_48_int8__df460d02.tflite": 2608}
 """Bytes allowed to a network whose convolution makes 2376 bytes of 144, of which it still needs 46 for the last pixel;
 published are 2.33 KiB, which only a convolution joined with the pooling after it reaches."""
 KIB = {

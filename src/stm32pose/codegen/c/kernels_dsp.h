@@ -85,6 +85,13 @@ static inline uint32_t dsp_odd(uint32_t bytes)
   __asm__("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(bytes));
   return halves;
 }
+
+/* sum + the products of both halves. */
+static inline uint32_t dsp_dual(uint32_t a, uint32_t b, uint32_t sum)
+{
+  __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
 #else
 static inline uint32_t dsp_even(uint32_t bytes)
 {

@@ -50,9 +50,11 @@ def conv_dsp_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
     return _call(op, layer, fields, needed, "conv_1x1_dsp" if single else "conv_dsp", macs)
 
 
-def fully_connected_dsp_call(op: Operator, layer: Weighted, rows: int) -> Call:
-    """FULLY_CONNECTED as a convolution of `rows` pixels."""
+def fully_connected_dsp_call(op: Operator, layer: Weighted, rows: int) -> Call | None:
+    """FULLY_CONNECTED: of several vectors as a convolution of as many pixels, of one without scratch; None: as `conv`."""
     count = int(layer.weights.shape[1])
+    if rows == 1:
+        return _one_vector(op, layer, count)
     fields: dict[str, Field] = {
         "input_height": 1,
         "input_width": rows,
@@ -65,6 +67,32 @@ def fully_connected_dsp_call(op: Operator, layer: Weighted, rows: int) -> Call:
         "pad_left": 0,
     }
     return _call(op, layer, fields, np.arange(rows) * count, "conv_1x1_dsp", rows * int(layer.weights.size))
+
+
+def _one_vector(op: Operator, layer: Weighted, count: int) -> Call | None:
+    folded = layer.folded_bias()
+    # Sums are made in 32 bits; of raw bytes they may be as large as of real ones.
+    most = int(np.abs(folded).max()) + 128 * 127 * count
+    if max(most, int(np.abs(layer.sum_low).max()), int(np.abs(layer.sum_high).max())) >= 2**31:
+        return None
+    return Call(
+        function="fully_connected_dsp",
+        source="kernels_fully_connected_dsp",
+        struct="fully_connected_dsp_params",
+        fields={
+            "inputs": count,
+            "outputs": layer.channels,
+            "weights": Array(layer.weights.reshape(-1)),
+            "bias": Array(folded.astype(np.int32), "bias"),
+            **layer.common_fields(),
+        },
+        inputs=op.inputs[:1],
+        outputs=op.outputs,
+        kind=op.kind,
+        name=op.name,
+        macs=int(layer.weights.size),
+        leads=(layer.channels,),
+    )
 
 
 def _call(
