@@ -134,6 +134,21 @@ def test_an_export_takes_the_place_of_an_earlier_one_only(model: Path, tmp_path:
     assert (other / "thesis.txt").exists()
 
 
+def test_nothing_beside_an_export_is_lost(tmp_path: Path, monkeypatch):
+    """A project that has an export somewhere below, or beside other files, is no export; hidden neighbours stay."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".code").mkdir()
+    (tmp_path / "thesis.txt").write_text("")
+    write_folder({"network/network.h": ""}, Path("code"))
+    for folder in (".", "code/.."):
+        with pytest.raises(UserError, match="holds something else"):
+            write_folder({"network/network.h": ""}, Path(folder))
+    (tmp_path / "code" / "mine.c").write_text("")
+    with pytest.raises(UserError, match=r"earlier export \(mine.c\); give a new folder"):
+        write_folder({"network/network.h": ""}, Path("code"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".code", "code", "thesis.txt"]
+
+
 def test_nothing_half_written(model: Path, tmp_path: Path):
     out = tmp_path / "below" / "c"
     assert export(model, "--out", out, "--ram-limit", "1K") == 1

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from stm32pose.codegen.emit import emit_network
@@ -17,6 +17,10 @@ from stm32pose.codegen.targets import Target
 from stm32pose.errors import UserError
 
 KERNELS = Path(__file__).parent / "c"
+MARKERS = ("network/network.h", "network.h")
+"""What every export has, whole or the network alone."""
+OWN = ("network*", "kernels_*", "pose", "test", "host", "cube", "Makefile", "CMakeLists.txt", "README.md", "build*")
+"""What lies in the folder of an export: nothing beside these may be there for it to be replaced."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +76,9 @@ def write_folder(files: Mapping[str, str | bytes], folder: Path) -> list[Path]:
     Raises:
         UserError: the folder holds something else, or cannot be written.
     """
-    marker = "network.h"
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not list(folder.rglob(marker)))):
-        raise UserError(f"--out: {folder} holds something else than an earlier export; give a new folder")
+    folder = folder.resolve()
+    if other := _of_others(folder):
+        raise UserError(f"--out: {folder} holds something else than an earlier export ({other}); give a new folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
@@ -88,6 +92,16 @@ def write_folder(files: Mapping[str, str | bytes], folder: Path) -> list[Path]:
             new.rename(folder)
     except OSError as error:
         raise UserError(f"--out: {folder} cannot be written ({error.strerror})") from error
-    finally:
-        shutil.rmtree(folder.parent / f".{folder.name}", ignore_errors=True)
     return [folder / name for name in files]
+
+
+def _of_others(folder: Path) -> str:
+    """The first thing in a folder that no export put there; empty where all of it may be replaced."""
+    if not folder.exists():
+        return ""
+    if not folder.is_dir():
+        return "a file"
+    names = sorted(path.name for path in folder.iterdir())
+    if names and not any((folder / marker).is_file() for marker in MARKERS):
+        return names[0]
+    return next((name for name in names if not any(fnmatchcase(name, own) for own in OWN)), "")
