@@ -1,6 +1,8 @@
 /* One picture in, poses out. Written by stm32pose. */
 #include "pose_run.h"
 
+#include <string.h>
+
 #include "network.h"
 
 #if QUANT_INPUT_TYPE != FLOAT32_FORMAT
@@ -11,7 +13,8 @@ static const uint8_t table[256] = POSE_INPUT_TABLE;
 static void put(void *input, long place, uint8_t value)
 {
 #if QUANT_INPUT_TYPE == FLOAT32_FORMAT
-  ((float *)input)[place] = PP_SCALE * (float)value + PP_OFFSET;
+  const float real = PP_SCALE * (float)value + PP_OFFSET;
+  memcpy((uint8_t *)input + (long)sizeof real * place, &real, sizeof real); /* the network's memory is bytes */
 #else
   ((uint8_t *)input)[place] = table[value]; /* bit patterns, also of int8 */
 #endif

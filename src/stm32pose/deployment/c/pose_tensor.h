@@ -3,6 +3,7 @@
 #define POSE_TENSOR_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "ai_model_config.h"
 
@@ -27,13 +28,15 @@ static inline float pose_value(const void *const outputs[POSE_OUTPUTS_NB], int o
   static const int types[POSE_OUTPUTS_NB] = POSE_OUTPUT_TYPES;
   static const float scales[POSE_OUTPUTS_NB] = POSE_OUTPUT_SCALES;
   static const int zeros[POSE_OUTPUTS_NB] = POSE_OUTPUT_ZERO_POINTS;
+  float real;
   switch (types[output]) {
     case INT8_FORMAT:
       return ((float)((const int8_t *)outputs[output])[index] - (float)zeros[output]) * scales[output];
     case UINT8_FORMAT:
       return ((float)((const uint8_t *)outputs[output])[index] - (float)zeros[output]) * scales[output];
     default:
-      return ((const float *)outputs[output])[index];
+      memcpy(&real, (const uint8_t *)outputs[output] + (long)sizeof real * index, sizeof real);
+      return real;
   }
 }
 
