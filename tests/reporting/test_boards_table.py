@@ -84,3 +84,4 @@ def test_the_asked_board_then_the_fastest() -> None:
 def test_sizes() -> None:
     assert used(588 * KIB, None) == "588 KiB"
     assert used(2418 * KIB, 128 * 1024 * KIB) == "2.4 of 128 MiB"
+    assert used(21 * KIB, 512 * 1024 * KIB) == "21 KiB of 512 MiB"

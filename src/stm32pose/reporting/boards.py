@@ -88,4 +88,4 @@ def _ends(value: float, error: float) -> str:
 
 def _short(value: float) -> str:
     """Two digits, or all before the point."""
-    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.995 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.995 else f"{value:.2g}"

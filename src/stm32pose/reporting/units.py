@@ -21,6 +21,8 @@ def used(needed: float, available: float | None) -> str:
     if not available:
         return kib(needed)
     if available >= 4 * MIB:
+        if needed < MIB:
+            return f"{needed / KIB:,.0f} KiB of {available / MIB:,.0f} MiB"
         return f"{needed / MIB:,.1f} of {available / MIB:,.0f} MiB"
     return f"{needed / KIB:,.0f} of {available / KIB:,.0f} KiB"
 
