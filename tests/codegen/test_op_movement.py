@@ -120,12 +120,13 @@ def test_slice(driver: Driver, shape, dtype, data) -> None:
 @given(shapes, dtypes, st.data())
 def test_strided_slice(driver: Driver, shape, dtype, data) -> None:
     begin, end, strides, made = [], [], [], []
-    shrink = 0
+    shrink = opened = 0
     for axis, size in enumerate(shape):
         kept = data.draw(st.permutations(range(size)))
         first, stride = kept[0], data.draw(st.sampled_from([1, 1, 2, 3, -1, -2]))
         if data.draw(st.integers(0, 3)) == 0:
             shrink |= 1 << axis
+            opened |= int(data.draw(st.booleans())) << axis
             begin, end, strides = [*begin, first], [*end, first + 1], [*strides, 1]
             continue
         count = data.draw(
@@ -137,6 +138,7 @@ def test_strided_slice(driver: Driver, shape, dtype, data) -> None:
         end.append(last if last >= 0 else -size - 1)
     options = schema.StridedSliceOptionsT()
     options.shrinkAxisMask = shrink
+    options.beginMask = opened
     operands = [tensor(shape, dtype), whole(begin), whole(end), whole(strides)]
     check(driver, "STRIDED_SLICE", operands, [tensor(made, dtype)], options)
 

@@ -210,7 +210,10 @@ def _strided_slice(op: Operator, network: Network) -> Settled:
             continue
         step = strides[axis]
         if masks[4] >> axis & 1:
-            place = begin[axis] + size if begin[axis] < 0 else begin[axis]
+            if step < 0:
+                raise refuse(network, op, "one index with a negative stride")
+            # As LiteRT: where the begin is masked, the index is 0, whatever stands there.
+            place = 0 if masks[0] >> axis & 1 else begin[axis] + size * (begin[axis] < 0)
             if not 0 <= place < size:
                 raise refuse(network, op, f"index {begin[axis]} of {size}")
             begins, lengths, steps = [*begins, place], [*lengths, 1], [*steps, 1]

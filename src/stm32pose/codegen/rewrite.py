@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -95,7 +95,7 @@ def _fold_pads(network: Network) -> Network:
     Of convolutions where it stands for zero, of maximum pools where it is the lowest value.
     """
     readers = readers_of(network)
-    source: dict[int, tuple[int, tuple[int, int, int, int]]] = {}
+    source: dict[int, tuple[int, tuple[int, ...]]] = {}
     for op in network.operators:
         after = readers.get(op.outputs[0], []) if op.outputs else []
         if op.kind not in ("PAD", "PADV2") or op.outputs[0] in network.outputs or not after:
@@ -112,8 +112,9 @@ def _fold_pads(network: Network) -> Network:
         takers = () if not plain else ("MAX_POOL_2D",) if op.options["value"] == -128 else ()
         if plain and op.options["value"] == given.zero_point:
             takers = (*takers, "CONV_2D", "DEPTHWISE_CONV_2D")
-        if all(reader.kind in takers and reader.inputs[0] == op.outputs[0] for reader in after):
-            source[op.outputs[0]] = (op.inputs[0], (pairs[1][0], pairs[2][0], pairs[1][1], pairs[2][1]))
+        more = (pairs[1][0], pairs[2][0], pairs[1][1], pairs[2][1]) if plain else ()
+        if all(_takes(reader, op.outputs[0], takers, more) for reader in after):
+            source[op.outputs[0]] = (op.inputs[0], more)
     kept = []
     for op in network.operators:
         if op.outputs[0] in source:
@@ -124,6 +125,17 @@ def _fold_pads(network: Network) -> Network:
             op = replace(op, inputs=(index, *op.inputs[1:]), options={**op.options, "pads": pads})
         kept.append(op)
     return replace(network, operators=tuple(kept))
+
+
+def _takes(reader: Operator, index: int, takers: Sequence[str], more: tuple[int, ...]) -> bool:
+    """Whether an operator can pad tensor `index` by itself; windows of pools have to reach the input."""
+    if reader.kind not in takers or reader.inputs[0] != index:
+        return False
+    if reader.kind != "MAX_POOL_2D":
+        return True
+    rows, columns = reader.options["kernel"]
+    pads = [a + b for a, b in zip(reader.options["pads"], more, strict=True)]
+    return all(pad < size for pad, size in zip(pads, (rows, columns, rows, columns), strict=True))
 
 
 def _join_casts(network: Network) -> Network:
