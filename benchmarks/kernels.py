@@ -2,8 +2,8 @@
 
     python benchmarks/kernels.py [--targets cortex-m7 ...] [--shared ../shared]
 
-MobileNetV2 0.35 at 96x96 (of Keras) and the pose network at 192x192 (alpha 0.35, bilinear upsampling) are made here with
-random weights and quantized; the MLPerf Tiny files are those of shared/models/calibration, vww's architecture being
+MobileNetV2 0.35 at 96x96 (of Keras) and the pose network at 192x192 (alpha 0.35, bilinear upsampling) are made here
+with random weights and quantized; the MLPerf Tiny files are those of shared/models/calibration, vww's architecture being
 MobileNetV1 0.25 at 96x96. Every run is compared with LiteRT's reference kernels. Five minutes on two cores.
 """
 
@@ -53,7 +53,7 @@ def networks(folder: Path, calibration: Path) -> dict[str, Path]:
 
     keras.utils.set_random_seed(1)
     made = {
-        "mbv2 0.35 96": keras.applications.MobileNetV2((96, 96, 3), alpha=0.35, weights=None, classes=2),
+        "mbv2 0.35 96": keras.applications.MobileNetV2((96, 96, 3), alpha=0.35, weights=None, classes=2),  # type: ignore[arg-type]
         "pose 0.35 192": build_model(
             Model(model_name="st_movenet_lightning_heatmaps", alpha=0.35, input_shape=(192, 192, 3)), keypoints=13
         ),

@@ -51,7 +51,7 @@ def conv_dsp_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
 
 
 def fully_connected_dsp_call(op: Operator, layer: Weighted, rows: int) -> Call | None:
-    """FULLY_CONNECTED: of several vectors as a convolution of as many pixels, of one without scratch; None: as `conv`."""
+    """FULLY_CONNECTED: several vectors as a convolution of as many pixels, one without scratch; None: as `conv`."""
     count = int(layer.weights.shape[1])
     if rows == 1:
         return _one_vector(op, layer, count)
