@@ -21,32 +21,6 @@ def lead(written: np.ndarray, needed: np.ndarray) -> int:
     return max(0, int(np.max(np.asarray(written, np.int64) - np.asarray(needed, np.int64))))
 
 
-def lead_of_rows(
-    *,
-    groups: int,
-    pixels: int,
-    output_width: int,
-    output_rows: int,
-    output_pixel_bytes: int,
-    first_row: np.ndarray,
-    input_row_bytes: int,
-) -> int:
-    """`lead` of a kernel that makes output pixels in reading order, `pixels` at a time, and may still read every input
-    row from `first_row[row]` on while it makes output row `row`.
-
-    A conservative rule for windowed kernels: all of the first row of the window is held to be needed.
-
-    Args:
-        groups: unused rows of a last, shorter group are no matter; ceil(output pixels / `pixels`) groups.
-        first_row: [output_rows], lowest input row of each output row's window, padding clipped.
-    """
-    total = output_width * output_rows
-    ends = np.minimum(np.arange(1, groups + 1) * pixels, total)
-    starts = np.arange(groups) * pixels
-    needed = np.asarray(first_row, np.int64)[starts // output_width] * input_row_bytes
-    return lead(ends * output_pixel_bytes, needed)
-
-
 def window_needs(first_row: np.ndarray, first_column: np.ndarray, *, row_bytes: int, pixel_bytes: int) -> np.ndarray:
     """The lowest byte of the input that is read for output pixel p or any later one, [rows * columns] of the output.
 

@@ -70,14 +70,12 @@ static void shrink(const picture_t *picture, const fit_t *fit, uint8_t *rgb)
   }
 }
 
-static void write_json(FILE *file, const char *image, const picture_t *picture, const fit_t *fit, const pose_t *poses,
-                       int count, double milliseconds)
+/* A JSON string. */
+static void write_text(FILE *file, const char *text)
 {
-  static const char *const names[POSE_KEYPOINTS_NB] = POSE_KEYPOINT_NAMES;
-  int i, k;
-  fprintf(file, "{\n  \"image\": \"");
-  for (; *image != '\0'; image++) {
-    const unsigned char letter = (unsigned char)*image;
+  fputc('"', file);
+  for (; *text != '\0'; text++) {
+    const unsigned char letter = (unsigned char)*text;
     if (letter == '"' || letter == '\\') {
       fprintf(file, "\\%c", letter);
     } else if (letter < 32) {
@@ -86,15 +84,26 @@ static void write_json(FILE *file, const char *image, const picture_t *picture, 
       fputc(letter, file);
     }
   }
-  fprintf(file, "\",\n  \"width\": %d,\n  \"height\": %d,\n  \"milliseconds\": %.3f,\n  \"poses\": [", picture->width,
+  fputc('"', file);
+}
+
+static void write_json(FILE *file, const char *image, const picture_t *picture, const fit_t *fit, const pose_t *poses,
+                       int count, double milliseconds)
+{
+  static const char *const names[POSE_KEYPOINTS_NB] = POSE_KEYPOINT_NAMES;
+  int i, k;
+  fprintf(file, "{\n  \"image\": ");
+  write_text(file, image);
+  fprintf(file, ",\n  \"width\": %d,\n  \"height\": %d,\n  \"milliseconds\": %.3f,\n  \"poses\": [", picture->width,
           picture->height, milliseconds);
   for (i = 0; i < count; i++) {
     fprintf(file, "%s\n    {\"score\": %.6f, \"keypoints\": [", i ? "," : "", (double)poses[i].score);
     for (k = 0; k < POSE_KEYPOINTS_NB; k++) {
       const pose_point_t *point = &poses[i].points[k];
-      fprintf(file, "%s\n      {\"name\": \"%s\", \"x\": %.4f, \"y\": %.4f, \"score\": %.6f}", k ? "," : "", names[k],
-              (point->x - fit->shift_x) / fit->scale_x, (point->y - fit->shift_y) / fit->scale_y,
-              (double)point->score);
+      fprintf(file, "%s\n      {\"name\": ", k ? "," : "");
+      write_text(file, names[k]);
+      fprintf(file, ", \"x\": %.4f, \"y\": %.4f, \"score\": %.6f}", (point->x - fit->shift_x) / fit->scale_x,
+              (point->y - fit->shift_y) / fit->scale_y, (double)point->score);
     }
     fprintf(file, "\n    ]}");
   }
