@@ -158,11 +158,12 @@ def test_nothing_half_written(model: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--ram-limit", "1K"], "--ram-limit: the limit is 1.0 KiB, the arena takes"),
+        (["--ram-limit", "1K"], "RAM: ram_limit is 1.0 KiB, the arena takes"),
         (["--ram-limit", "lots"], "--ram-limit: got 'lots'; expected a size such as 256K, 1M or 262144"),
         (["--target", "cortex-m77"], "--target: got 'cortex-m77'; known: generic"),
         (["--board", "STM32H747-DISCO"], "did you mean"),
         (["--model-type", "simcc_spe"], "simcc_spe"),
+        (["--skeleton", "nobody"], "no skeleton named 'nobody'"),
     ],
 )
 def test_wrong_options_are_one_line(model, tmp_path, capsys, arguments, said):
@@ -212,6 +213,17 @@ def test_a_board_gives_processor_memories_and_a_template(model: Path, tmp_path: 
     assert "STM32H747I-DISCO" in readme
     assert "-mcpu=cortex-m7" in readme
     assert not re.search(r"@[A-Z]+@", readme)
+
+
+@needs_make
+def test_helium_is_not_to_be_tested_on_a_computer(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "c"
+    assert export(model, "--out", out, "--target", "cortex-m55") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"next: make -C {out}"
+    assert "make test" not in (out / "README.md").read_text()
+    done = subprocess.run(["make", "-C", str(out), "test"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "Helium instructions, which no computer has: export --target host" in done.stderr
 
 
 @pytest.mark.parametrize(

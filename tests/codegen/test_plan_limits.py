@@ -31,11 +31,11 @@ def test_the_error_names_the_call_what_is_live_and_what_to_change():
         plan_arena(_camera(), limit=32 * K)
     text = str(caught.value)
     assert "\n" not in text
-    assert text.startswith("--ram-limit: the limit is 32.0 KiB, the arena takes 68.5 KiB, most of it at call 1 of 4")
+    assert text.startswith("RAM: ram_limit is 32.0 KiB, the arena takes 68.5 KiB, most of it at call 1 of 4")
     assert "CONV_2D 'layer2'" in text
     assert "output 't2' 1x64x64x16 64.0 KiB, input 't1' 4096 4.0 KiB, scratch 512 B" in text
     assert "over it too: call 2 CONV_2D" in text
-    assert "an input of about 40x40 instead of 64x64" in text
+    assert "an input of about 32x32 instead of 64x64" in text
     assert "channels (alpha) times about 0.47" in text
     assert "'t2' of at most about 27.5 KiB" in text
 

@@ -78,7 +78,7 @@ def write_folder(files: Mapping[str, str | bytes], folder: Path) -> list[Path]:
     """
     folder = folder.resolve()
     if other := _of_others(folder):
-        raise UserError(f"--out: {folder} holds something else than an earlier export ({other}); give a new folder")
+        raise UserError(f"{folder} holds something else than an earlier export ({other}); give a new folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
@@ -91,7 +91,7 @@ def write_folder(files: Mapping[str, str | bytes], folder: Path) -> list[Path]:
                 folder.rename(Path(temporary) / "old")
             new.rename(folder)
     except OSError as error:
-        raise UserError(f"--out: {folder} cannot be written ({error.strerror})") from error
+        raise UserError(f"{folder} cannot be written ({error.strerror})") from error
     return [folder / name for name in files]
 
 

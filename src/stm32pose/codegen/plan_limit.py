@@ -33,7 +33,7 @@ def bytes_of(text: str, where: str) -> int:
 
 def too_large(program: Program, plan: ArenaPlan, limit: int) -> UserError:
     """The error for an arena of more than `limit` bytes."""
-    return UserError(f"--ram-limit: the limit is {kib(limit)}, {_explain(program, plan, limit)}")
+    return UserError(f"RAM: ram_limit is {kib(limit)}, {_explain(program, plan, limit)}")
 
 
 def too_large_for_pools(program: Program, plan: ArenaPlan, pools: Sequence[PoolSpace]) -> UserError:
@@ -106,8 +106,8 @@ def _changes(program: Program, plan: ArenaPlan, limit: int) -> list[str]:
 
 
 def _side(size: int, factor: float) -> int:
-    """A smaller side: a multiple of 32 where it is large, as networks of strides want it, of 8 or any otherwise."""
-    step = 32 if size * factor >= 96 else 8 if size * factor >= 16 else 1
+    """A smaller side: a multiple of 32 where it was one, as networks of strides want it, of 8 or any otherwise."""
+    step = 32 if size % 32 == 0 and size * factor >= 32 else 8 if size * factor >= 16 else 1
     return int(size * factor) // step * step
 
 

@@ -88,11 +88,7 @@ def readme(built: Built, files: dict[str, str | bytes], notes: str = "") -> str:
         "",
         "## Build",
         "",
-        "    make test          # self-test on this computer: equal to the model file's own runtime?",
-        "    make               # build/libnetwork.a for the board (CROSS=arm-none-eabi-)",
-        *(["    make host          # build/pose_run IMAGE: a program for this computer"] if pose else []),
-        "",
-        "or `cmake -B build && cmake --build build && ctest --test-dir build`; `network` is a library target to link.",
+        *_build_lines(pose=pose, helium=program.target.simd == "mve"),
         "Keep `-O2 -ffp-contract=off`: latencies are calibrated on it, and float sums depend on the second.",
         "",
         "## Cost",
@@ -114,6 +110,26 @@ def readme(built: Built, files: dict[str, str | bytes], notes: str = "") -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _build_lines(*, pose: bool, helium: bool) -> list[str]:
+    """How it is compiled; a computer has no Helium instructions, so that nothing of such code is tested there."""
+    board = "    make               # build/libnetwork.a for the board (CROSS=arm-none-eabi-)"
+    if helium:
+        return [
+            board,
+            "",
+            "or CMake with a toolchain file; `network` is a library target to link. A computer has no Helium "
+            "instructions: call `self_test()` of `test/` on the board, run `python -m stm32pose.benchmark.emulate "
+            "MODEL --target cortex-m55`, or export once more with `--target host`.",
+        ]
+    return [
+        "    make test          # self-test on this computer: equal to the model file's own runtime?",
+        board,
+        *(["    make host          # build/pose_run IMAGE: a program for this computer"] if pose else []),
+        "",
+        "or `cmake -B build && cmake --build build && ctest --test-dir build`; `network` is a library target to link.",
+    ]
 
 
 def _arithmetic(built: Built) -> str:

@@ -36,7 +36,10 @@ def export(given: argparse.Namespace) -> int:
             say(f"  {name}: {size / 1024:.1f} KiB")
     if note:
         say(note)
-    say(f"self-test on this computer: {exported.tested}" if exported.tested else f"next: make -C {given.out} test")
+    if exported.tested:
+        say(f"self-test on this computer: {exported.tested}")
+    else:
+        say(f"next: make -C {given.out}" + (" test" if target.simd != "mve" else ""))
     return 0
 
 
@@ -67,7 +70,7 @@ def _described(given: argparse.Namespace):
     try:
         return describe_model(load_config(mapping, check_paths=False), given.model, None), ""
     except ConfigError as error:
-        if given.model_type:
+        if given.model_type or given.skeleton:
             raise
         return None, f"no decoder: {error}; the network alone is written"
 

@@ -84,7 +84,8 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
         },
         append=True,
     )
-    log.info("C code for %s: %s; %s", target.name, exported.folder, exported.tested or "make test proves it")
+    proof = "backend: emulate proves it" if target.simd == "mve" else "make test proves it"
+    log.info("C code for %s: %s; %s", target.name, exported.folder, exported.tested or proof)
     return artifacts
 
 

@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 
 from stm32pose.benchmark.emulate.model import emulate_model
-from stm32pose.benchmark.emulate.toolchains import all_tools, find_tools
+from stm32pose.benchmark.emulate.toolchains import DEBIAN, PIP, all_tools, check_core, find_tools
 from stm32pose.codegen.targets import target_of
 from stm32pose.commands.tables import show_table
-from stm32pose.errors import UserError
-from stm32pose.reporting.console import say
+from stm32pose.errors import ConfigError, UserError
+from stm32pose.reporting.console import complain, say
 
 
 def main(words: list[str] | None = None) -> int:
@@ -25,7 +25,13 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--tools", choices=("qemu", "unicorn"), help="absent: those found")
     given = parser.parse_args(words)
     target = target_of(given.target)
-    tools = find_tools(target) if given.tools is None else all_tools(target)[given.tools]
+    tools = find_tools(target) if given.tools is None else all_tools(target).get(given.tools)
+    if tools is None:
+        check_core(target, target.core or target.name, where="--target")
+        needs = f"it needs: {DEBIAN if given.tools == 'qemu' else PIP}"
+        if given.tools == "unicorn" and target.name == "cortex-m55":
+            needs = "Unicorn has no such processor"
+        raise ConfigError(f"--tools: {given.tools} for the {target.core or target.name} is not here; {needs}")
     with tempfile.TemporaryDirectory(prefix="stm32pose-emulate-") as temporary:
         done = emulate_model(
             given.model, target, given.folder or Path(temporary), inferences=given.inferences, tools=tools
@@ -56,4 +62,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except UserError as error:
-        sys.exit(f"error: {error}")
+        complain(f"error: {error}")
+        sys.exit(2)
