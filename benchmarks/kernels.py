@@ -3,7 +3,7 @@
     python benchmarks/kernels.py [--targets cortex-m7 ...] [--shared ../shared]
 
 MobileNetV2 0.35 at 96x96 (of Keras) and the pose network at 192x192 (alpha 0.35, bilinear upsampling) are made here
-with random weights and quantized; the MLPerf Tiny files are those of shared/models/calibration, vww's architecture being
+with random weights and quantized; the MLPerf Tiny files are of shared/models/calibration, vww's architecture being
 MobileNetV1 0.25 at 96x96. Every run is compared with LiteRT's reference kernels. Five minutes on two cores.
 """
 

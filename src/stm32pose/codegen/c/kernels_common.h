@@ -70,6 +70,10 @@ static inline int32_t scale_by(int32_t value, int32_t multiplier, int32_t shift)
 static inline int32_t scale_once(int32_t value, int32_t multiplier, int32_t shift)
 {
   const int32_t total = 31 - shift;
+  if (total > 32) {
+    /* The lower word of the product cannot change the result. */
+    return ((int32_t)(((int64_t)value * multiplier) >> 32) + ((int32_t)1 << (total - 33))) >> (total - 32);
+  }
   return (int32_t)(((int64_t)value * multiplier + ((int64_t)1 << (total - 1))) >> total);
 }
 

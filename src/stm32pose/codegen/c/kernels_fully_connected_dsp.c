@@ -3,67 +3,75 @@
 
 #include "kernels_dsp.h"
 
-static int8_t finish(uint32_t sum, int32_t channel, const fully_connected_dsp_params *p)
+#define TOGETHER (4) /* outputs */
+
+/* Four products added to the sum of one output. */
+static inline uint32_t add_four(uint32_t even, uint32_t odd, const int8_t *weights, uint32_t sum)
 {
-  const int32_t value = requantize_once((int32_t)sum, p->multiplier[channel], p->shift[channel]) + p->output_zero;
-  return (int8_t)clamp(value, p->activation_min, p->activation_max);
+  const uint32_t word = dsp_load(weights);
+  return dsp_dual(dsp_odd(word), odd, dsp_dual(dsp_even(word), even, sum));
 }
 
-/* The products of inputs and weights that four do not divide, added to a sum. */
-static uint32_t add_rest(const int8_t *input, const int8_t *weights, int32_t count, uint32_t sum)
+/* The last inputs as a word, those that four do not divide; zeros behind them. */
+static uint32_t last_word(const int8_t *input, int32_t count)
 {
+  uint32_t word = 0;
   int32_t i;
   for (i = 0; i < count; i++) {
-    sum += (uint32_t)(input[i] * weights[i]);
+    word |= (uint32_t)(uint8_t)input[i] << (8 * i);
   }
-  return sum;
+  return word;
 }
 
-/* Four products added to the sums of two outputs. */
-static inline void add_four(const int8_t *input, const int8_t *one, const int8_t *two, uint32_t *first, uint32_t *second)
+/* The sums of four outputs over whole words of inputs. A function of its own, so that all of it stays in registers. */
+#if defined(__GNUC__)
+__attribute__((noinline))
+#endif
+static void four_outputs(const int8_t *input, const int8_t *const end, const int8_t *weights, uint32_t *sums)
 {
-  const uint32_t word = dsp_load(input), a = dsp_load(one), b = dsp_load(two);
-  const uint32_t even = dsp_even(word), odd = dsp_odd(word);
-  *first = dsp_dual(dsp_even(a), even, *first);
-  *second = dsp_dual(dsp_even(b), even, *second);
-  *first = dsp_dual(dsp_odd(a), odd, *first);
-  *second = dsp_dual(dsp_odd(b), odd, *second);
-}
-
-/* Two outputs at once; a last one without a second is made beside itself. */
-static void two_outputs(const int8_t *input, const int8_t *one, const int8_t *two, int32_t inputs, uint32_t *sums)
-{
-  const int8_t *const end = input + (inputs & ~7);
-  uint32_t first = sums[0], second = sums[1];
+  uint32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
   while (input != end) {
-    add_four(input, one, two, &first, &second);
-    add_four(input + 4, one + 4, two + 4, &first, &second);
-    input += 8;
-    one += 8;
-    two += 8;
-  }
-  if ((inputs & 4) != 0) {
-    add_four(input, one, two, &first, &second);
+    const uint32_t word = dsp_load(input);
+    const uint32_t even = dsp_even(word), odd = dsp_odd(word);
+    a = add_four(even, odd, weights, a);
+    b = add_four(even, odd, weights + 4, b);
+    c = add_four(even, odd, weights + 8, c);
+    d = add_four(even, odd, weights + 12, d);
     input += 4;
-    one += 4;
-    two += 4;
+    weights += 4 * TOGETHER;
   }
-  sums[0] = add_rest(input, one, inputs & 3, first);
-  sums[1] = add_rest(input, two, inputs & 3, second);
+  sums[0] = a;
+  sums[1] = b;
+  sums[2] = c;
+  sums[3] = d;
 }
 
 void fully_connected_dsp(const int8_t *input, int8_t *output, const fully_connected_dsp_params *p)
 {
-  const int8_t *weights = p->weights;
-  int32_t channel;
-  for (channel = 0; channel < p->outputs; channel += 2) {
-    const int32_t other = channel + 1 < p->outputs ? channel + 1 : channel;
-    uint32_t sums[2];
-    sums[0] = (uint32_t)p->bias[channel];
-    sums[1] = (uint32_t)p->bias[other];
-    two_outputs(input, weights, weights + (other - channel) * p->inputs, p->inputs, sums);
-    output[channel] = finish(sums[0], channel, p);
-    output[other] = finish(sums[1], other, p);
-    weights += 2 * p->inputs;
+  /* A copy: bytes are written between the uses, and those might lie anywhere for all that the compiler knows. */
+  const fully_connected_dsp_params q = *p;
+  const int32_t whole = q.inputs & ~3;
+  const uint32_t rest = last_word(input + whole, q.inputs - whole);
+  const int8_t *weights = q.weights;
+  int32_t first, i;
+  for (first = 0; first < q.outputs; first += TOGETHER) {
+    const int32_t count = q.outputs - first < TOGETHER ? q.outputs - first : TOGETHER;
+    uint32_t sums[TOGETHER] = {0, 0, 0, 0};
+    for (i = 0; i < count; i++) {
+      sums[i] = (uint32_t)q.bias[first + i];
+    }
+    four_outputs(input, input + whole, weights, sums);
+    weights += TOGETHER * whole;
+    if (whole != q.inputs) {
+      for (i = 0; i < TOGETHER; i++) {
+        sums[i] = add_four(dsp_even(rest), dsp_odd(rest), weights + 4 * i, sums[i]);
+      }
+      weights += 4 * TOGETHER;
+    }
+    for (i = 0; i < count; i++) {
+      const int32_t channel = first + i;
+      const int32_t value = requantize_once((int32_t)sums[i], q.multiplier[channel], q.shift[channel]);
+      output[channel] = (int8_t)clamp(value + q.output_zero, q.activation_min, q.activation_max);
+    }
   }
 }

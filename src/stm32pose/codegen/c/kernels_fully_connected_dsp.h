@@ -10,7 +10,7 @@ typedef struct {
   int32_t output_zero;
   int32_t activation_min;
   int32_t activation_max;
-  const int8_t *weights; /* [output][input] */
+  const int8_t *weights; /* [output / 4][input / 4][4 outputs][4 inputs], zeros where there are none */
   const int32_t *bias;   /* with the input's zero point taken out */
   const multiplier_t *multiplier;
   const int8_t *shift;

@@ -82,7 +82,7 @@ def _one_vector(op: Operator, layer: Weighted, count: int) -> Call | None:
         fields={
             "inputs": count,
             "outputs": layer.channels,
-            "weights": Array(layer.weights.reshape(-1)),
+            "weights": Array(_by_fours(layer.weights)),
             "bias": Array(folded.astype(np.int32), "bias"),
             **layer.common_fields(),
         },
@@ -93,6 +93,13 @@ def _one_vector(op: Operator, layer: Weighted, count: int) -> Call | None:
         macs=int(layer.weights.size),
         leads=(layer.channels,),
     )
+
+
+def _by_fours(weights: np.ndarray) -> np.ndarray:
+    """[O, K] as [O / 4][K / 4][4 outputs][4 inputs], flat, zeros where there are none."""
+    padded = pad_to(pad_to(weights, 0, 4), 1, 4)
+    outputs, inputs = padded.shape
+    return np.ascontiguousarray(padded.reshape(outputs // 4, 4, inputs // 4, 4).transpose(0, 2, 1, 3)).reshape(-1)
 
 
 def _call(
