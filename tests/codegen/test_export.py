@@ -240,3 +240,21 @@ def test_real_files(shared: Path, tmp_path: Path, name: str):
         for inputs, outputs in zip(batches, found, strict=True):
             for got, wanted in zip(outputs, run_reference(path, inputs), strict=True):
                 np.testing.assert_array_equal(got, wanted)
+
+
+def test_constants_go_over_internal_and_external_flash(model: Path, tmp_path: Path):
+    """What the internal flash does not hold beside the code goes outside; what fits nowhere is refused."""
+    text = (
+        "name: MINE\ndevice: X\nseries: STM32F7\ncore: Cortex-M7\nmhz: 100\nsource: made up\n"
+        "ram:\n  - {name: SRAM, kib: 64}\nflash:\n  - {name: internal, kib: 32.2}\n"
+    )
+    board = tmp_path / "board.yaml"
+    board.write_text(text)
+    assert export(model, "--out", tmp_path / "c", "--board", board) == 1
+    assert not (tmp_path / "c").exists()
+    board.write_text(text + "  - {name: QSPI, kib: 1024, external: true}\n")
+    assert export(model, "--out", tmp_path / "c", "--board", board) == 0
+    source = (tmp_path / "c" / "network" / "network.c").read_text()
+    assert "NETWORK_TABLE_1 const" in source
+    assert "#define NETWORK_TABLE_1\n" in (tmp_path / "c" / "network" / "network_config.h").read_text()
+    assert "`NETWORK_TABLE_1`" in (tmp_path / "c" / "cube" / "README.md").read_text()

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stm32pose.codegen.emit import emit_network
 from stm32pose.codegen.lower import lower
 from stm32pose.codegen.network import NotExportable, read_network
-from stm32pose.codegen.plan import ArenaPlan, PoolSpace, plan_arena, verify
+from stm32pose.codegen.placement import FlashPlan, flash_pools, place_weights, ram_pools
+from stm32pose.codegen.plan import ArenaPlan, plan_arena, verify
 from stm32pose.codegen.program import Program
 from stm32pose.codegen.targets import Target
 from stm32pose.errors import UserError
 
+if TYPE_CHECKING:
+    from stm32pose.boards.board import Board
+
 KERNELS = Path(__file__).parent / "c"
+CODE_BYTES = 32 * 1024
+"""Flash that is kept for kernels and decoder: they take 10 to 20 KiB."""
 MARKERS = ("network/network.h", "network.h")
 """What every export has, whole or the network alone."""
 OWN = ("network*", "kernels_*", "pose", "test", "host", "cube", "Makefile", "CMakeLists.txt", "README.md", "build*")
@@ -25,31 +32,45 @@ OWN = ("network*", "kernels_*", "pose", "test", "host", "cube", "Makefile", "CMa
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A model as a program with its arena, not written yet."""
+    """A model as a program with its memory, not written yet.
+
+    Attributes:
+        program, plan: what runs, and where its tensors lie.
+        flash: where its constants lie; None: in one memory.
+    """
 
     program: Program
     plan: ArenaPlan
+    flash: FlashPlan | None = None
 
 
-def build(path: Path, target: Target, *, ram_limit: int | None = None, pools: Sequence[PoolSpace] = ()) -> Built:
+def build(path: Path, target: Target, *, ram_limit: int | None = None, board: Board | None = None) -> Built:
     """The program of a model file and the plan of its memory.
+
+    Args:
+        path: .tflite or .onnx.
+        target: the processor.
+        ram_limit: most bytes of RAM.
+        board: a microcontroller's memories, for tensors and constants; None, or a board under Linux: one of any size.
 
     Raises:
         ConfigError: no such file or kind of file.
-        UserError: damaged, not exportable (by the operator's name), or larger than `ram_limit` bytes.
+        UserError: damaged, not exportable (by the operator's name), or too large for `ram_limit` or the board.
     """
     network = read_network(path)
     program = lower(network, target)
     if not program.calls:
         raise NotExportable(f"{path}: nothing is computed in it")
-    plan = plan_arena(program, limit=ram_limit, pools=pools)
+    placed = board is not None and board.kind == "mcu"
+    plan = plan_arena(program, limit=ram_limit, pools=ram_pools(board) if board and placed else ())
     verify(program, plan)
-    return Built(program, plan)
+    flash = place_weights(program, flash_pools(board, reserved=CODE_BYTES)) if board and placed else None
+    return Built(program, plan, flash)
 
 
 def network_files(built: Built) -> dict[str, str]:
     """File name -> text: the network and the kernels it calls."""
-    files = emit_network(built.program, built.plan)
+    files = emit_network(built.program, built.plan, built.flash)
     for source in kernel_sources(built.program):
         files[source] = (KERNELS / source).read_text(encoding="utf-8")
     return files
@@ -87,9 +108,15 @@ def write_folder(files: Mapping[str, str | bytes], folder: Path) -> list[Path]:
                 path = new / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content if isinstance(content, bytes) else content.encode())
+            old = Path(temporary) / "old"
             if folder.exists():
-                folder.rename(Path(temporary) / "old")
-            new.rename(folder)
+                folder.rename(old)
+            try:
+                new.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror})") from error
     return [folder / name for name in files]

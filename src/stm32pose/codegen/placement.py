@@ -162,7 +162,7 @@ def place_weights(program: Program, pools: Sequence[PoolSpace]) -> FlashPlan:
         if number < 0:
             total = sum(sizes.values()) / 1024
             known = ", ".join(f"{space.name} {space.bytes / 1024:.0f} KiB" for space in pools)
-            raise UserError(f"flash: the constants take {total:.1f} KiB; there is {known}")
+            raise UserError(f"flash: the constants take {total:.1f} KiB; free beside the code: {known}")
         used[number] += sizes[key]
         pool.update(dict.fromkeys(places[key], number))
     return FlashPlan(pool, tuple(used), tuple(space.name for space in pools))

@@ -31,13 +31,20 @@ def export(given: argparse.Namespace) -> int:
         f"{given.out}: C99 for {target.name}; RAM {plan.peak_bytes / 1024:.1f} KiB, tables "
         f"{sum(constants(program).values()) / 1024:.1f} KiB, {macs / 1e6:.2f} M MACs in {len(program.calls)} layers"
     )
-    for name, size in zip(plan.pools, plan.pool_bytes, strict=True):
+    flash = exported.built.flash
+    memories = [*zip(plan.pools, plan.pool_bytes, strict=True)]
+    memories += [*zip(flash.pools, flash.pool_bytes, strict=True)] if flash else []
+    for name, size in memories:
         if name and size:
             say(f"  {name}: {size / 1024:.1f} KiB")
+    if model is not None:
+        say(f"decoder: {model.codec.get('model_type')}, {model.skeleton.count} keypoints")
     if note:
         say(note)
     if exported.tested:
         say(f"self-test on this computer: {exported.tested}")
+    elif board is not None and board.kind == "mpu":
+        say(f"next: make -C {given.out} host HOST_CC=COMPILER (for a Linux board, such as arm-linux-gnueabihf-gcc)")
     else:
         say(f"next: make -C {given.out}" + (" test" if target.simd != "mve" else ""))
     return 0

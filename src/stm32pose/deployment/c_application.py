@@ -21,7 +21,7 @@ def application_files(built: Built, model: Deployable, board: Board | None = Non
     """Path -> text: pose/ (decoder and `pose_run`), host/ (`pose_run IMAGE`) and, for a board, cube/.
 
     Raises:
-        ConfigError: the model's type has no decoder in C, or its input is no picture that `pose_run` takes.
+        ConfigError: the model's type has no decoder in C, or a tensor of a type that it does not read.
     """
     if model.kind not in DECODERS:
         raise ConfigError(
@@ -47,6 +47,14 @@ def _cube(built: Built, board: Board) -> dict[str, str]:
             if size
         )
         sections = f": {placed}; give each a section of your linker script"
+    flash = built.flash
+    if flash is not None and sum(map(bool, flash.pool_bytes)) > 1:
+        placed = ", ".join(
+            f"{size} in {name} (`NETWORK_TABLE{f'_{memory}' if memory else ''}`)"
+            for memory, (name, size) in enumerate(zip(flash.pools, flash.pool_bytes, strict=True))
+            if size
+        )
+        sections += f". Constants: {placed}; the same"
     caches = (
         ", caches on (`SCB_EnableICache(); SCB_EnableDCache();`: without them it is several times slower)"
         if board.core in CACHED

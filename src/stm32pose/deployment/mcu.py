@@ -96,10 +96,9 @@ def _own_code(job: Job) -> Generated:
         UserError: an operator without a kernel, or more RAM than the board has.
     """
     from stm32pose.codegen.export import build, network_files
-    from stm32pose.codegen.placement import ram_pools
     from stm32pose.codegen.targets import target_of_core
 
-    built = build(job.model.path, target_of_core(job.board.core), pools=ram_pools(job.board))
+    built = build(job.model.path, target_of_core(job.board.core), board=job.board)
     files = [job.write(text, "application", "generated", name) for name, text in network_files(built).items()]
     job.note(f"network as C99 by stm32pose: {built.plan.peak_bytes / 1024:.1f} KiB of RAM, no library needed")
     return Generated(

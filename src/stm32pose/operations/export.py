@@ -130,12 +130,10 @@ def export_code(
         UserError: damaged, an operator without a kernel, too large, or the self-test fails.
     """
     from stm32pose.codegen.export import build, write_folder
-    from stm32pose.codegen.placement import ram_pools
     from stm32pose.codegen.project import project_files
     from stm32pose.deployment.c_application import application_files
 
-    pools = ram_pools(board) if board is not None and board.kind == "mcu" else ()
-    built = build(path, target, ram_limit=ram_limit, pools=pools)
+    built = build(path, target, ram_limit=ram_limit, board=board)
     parts = application_files(built, model, board) if model is not None else None
     files = write_folder(project_files(built, parts=parts), folder)
     tested = test_here(folder, host=model is not None) if target.name == "host" else ""
