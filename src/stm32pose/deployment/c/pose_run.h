@@ -1,4 +1,4 @@
-/* One picture in, poses out: the network of network.h and the decoder of pose_decode.h together. Written by stm32pose. */
+/* One picture in, poses out: network.h and the decoder of pose_decode.h together. Written by stm32pose. */
 #ifndef POSE_RUN_H
 #define POSE_RUN_H
 

@@ -1,4 +1,4 @@
-/* Runs the network on a made-up input and compares with what the model file's own runtime computed. Written by stm32pose. */
+/* Runs the network on made-up input, compares with what the file's own runtime computed. Written by stm32pose. */
 #include "self_test.h"
 
 #include <string.h>

@@ -33,7 +33,7 @@ static int limited(int value, int most)
   return value < 0 ? 0 : value > most ? most : value;
 }
 
-/* The mean over the part of the picture that an input pixel covers (shrinking), or between its neighbours (enlarging). */
+/* The mean over what an input pixel covers of the picture (shrinking), or between its neighbours (enlarging). */
 static double sample(const picture_t *picture, double x, double y, double half_x, double half_y, int channel)
 {
   const int left = (int)floor(x - half_x), right = (int)floor(x + half_x);
