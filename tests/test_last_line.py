@@ -66,7 +66,7 @@ def test_a_run_that_finished(tmp_path: Path, model: Path, command: list[str]):
     assert done.returncode == 0, done.stderr
     assert status(done) == "finished"
     assert done.stdout == f"{tmp_path / 'out' / 'results.json'}\n"
-    assert "Boards" in done.stderr
+    assert "Which boards run it" in done.stderr
     assert "report: " in done.stderr
 
 

@@ -175,7 +175,9 @@ def test_cost_model_is_complete() -> None:
             for fit in checked:
                 assert all(weight >= 0 for weight in fit.weights.values())
                 assert any(fit.weights.values())
-                assert 0 < fit.mean_error <= fit.error <= fit.worst_error < 1
+                # A core of few rows takes the M7's 90 % where its own is smaller: it may be above its worst row.
+                assert 0 < fit.mean_error <= fit.error < 1
+                assert fit.mean_error <= fit.worst_error < 1
     assert memory_fit("code_flash").unit == memory_fit("runtime_ram").unit == "bytes"
 
 

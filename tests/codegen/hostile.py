@@ -101,8 +101,16 @@ def export_one(content: bytes, suffix: str, folder: Path, *, whole: bool) -> dic
         _remove(out)
     elif left:
         result |= {"state": "wrong", "why": f"a folder of a refused file: {left}; {result['why']}"}
-    result["rss"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    result["rss"] = _peak_memory()
     return result
+
+
+def _peak_memory() -> int:
+    """Bytes of this program. Not of getrusage: that one is inherited from whoever started the process."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def _remove(folder: Path) -> None:

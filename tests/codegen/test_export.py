@@ -228,7 +228,7 @@ def test_helium_is_not_to_be_tested_on_a_computer(model: Path, tmp_path: Path, c
 
 @pytest.mark.parametrize(
     "name",
-    ["kws_ref_model.tflite", "cifar10__resnet_v1_8_32_int8__b94035e5.tflite", "WISDM__gmp_wl_24_int8__ebfdb76c.tflite"],
+    ["kws_ref_model.tflite", "cifar10__resnet_v1_8_32_int8__b94035e5.tflite"],
 )
 @needs_cc
 def test_real_files(shared: Path, tmp_path: Path, name: str):

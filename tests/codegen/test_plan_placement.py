@@ -100,5 +100,5 @@ def test_weights_of_hot_layers_lie_inside_the_chip():
 
 
 def test_constants_that_fit_no_flash_are_refused():
-    with pytest.raises(UserError, match=r"flash: the constants take 5.0 KiB; there is flash 2 KiB"):
+    with pytest.raises(UserError, match=r"flash: the constants take 5.0 KiB; free beside the code: flash 2 KiB"):
         place_weights(_weighted(), [PoolSpace("flash", 2048)])

@@ -18,7 +18,7 @@ from stm32pose.errors import UserError
 
 SIDE = 64
 BOARD = "STM32H747I-DISCO"
-FREE = ("chain_eb", "chain_tbqeb", "chain_qpd", "chain_qx")
+FREE = ("chain_eb", "chain_tbqeb", "chain_qpd", "chain_qx", "export")
 
 
 @pytest.fixture(scope="module")

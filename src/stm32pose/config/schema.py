@@ -36,7 +36,15 @@ STEPS = {"t": "train", "e": "evaluate", "q": "quantize", "b": "benchmark", "p": 
 
 
 # The twelve modes of ST's releases; any other chain of letters works as well.
-ST_MODES = (*MODES, "chain_tqe", "chain_tqeb", "chain_eqe", "chain_eqeb", "chain_qb", "chain_qd")
+ST_MODES = (
+    *(mode for mode in MODES if mode != "export"),
+    "chain_tqe",
+    "chain_tqeb",
+    "chain_eqe",
+    "chain_eqeb",
+    "chain_qb",
+    "chain_qd",
+)
 
 
 def mode_steps(mode: str) -> tuple[str, ...]:
