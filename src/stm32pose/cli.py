@@ -160,6 +160,20 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--layers", action="store_true", help="print what each layer takes")
     export.set_defaults(command=_export)
 
+    emulate = commands.add_parser(
+        "emulate",
+        help="an int8 model's C code on an emulated Cortex-M: exact? how many instructions?",
+        description="Compile the C code of an int8 .tflite or .onnx file, run it on an emulated processor, compare "
+        "every output byte with the reference, and count the instructions of each layer. "
+        "Exit code 1 where it is not exact.",
+    )
+    emulate.add_argument("model", type=Path, help="an int8 .tflite or .onnx file")
+    emulate.add_argument("--target", default="cortex-m7", help="cortex-m4, cortex-m7 (default), cortex-m33, cortex-m55")
+    emulate.add_argument("--folder", type=Path, help="keep code, program and logs here; absent: a temporary folder")
+    emulate.add_argument("--inferences", type=int, metavar="N", help="on as many random inputs")
+    emulate.add_argument("--tools", choices=("qemu", "unicorn"), help="absent: those found")
+    emulate.set_defaults(command=_emulate)
+
     plot = commands.add_parser(
         "plot-lr",
         help="the learning rate of a configuration, drawn without training",
@@ -295,6 +309,12 @@ def _export(given: argparse.Namespace) -> int:
     from stm32pose.commands.export import export
 
     return export(given)
+
+
+def _emulate(given: argparse.Namespace) -> int:
+    from stm32pose.commands.emulate import emulate
+
+    return emulate(given)
 
 
 def _plot_lr(given: argparse.Namespace) -> int:

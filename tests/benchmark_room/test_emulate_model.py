@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from codegen.tiny_networks import tiny_onnx, tiny_tflite
 
-from stm32pose.benchmark.emulate.__main__ import main
 from stm32pose.benchmark.emulate.model import emulate_model
 from stm32pose.benchmark.emulate.toolchains import all_tools, missing_programs
+from stm32pose.cli import main
 from stm32pose.codegen.targets import TARGETS
 
 
@@ -66,7 +66,10 @@ def test_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     tools_of("cortex-m7", "qemu")
     path = tmp_path / "tiny.tflite"
     path.write_bytes(tiny_tflite())
-    assert main([str(path), "--target", "cortex-m7", "--folder", str(tmp_path / "kept"), "--inferences", "1"]) == 0
+    assert (
+        main(["emulate", str(path), "--target", "cortex-m7", "--folder", str(tmp_path / "kept"), "--inferences", "1"])
+        == 0
+    )
     shown = capsys.readouterr().out
     assert "EXACT of 69 output elements" in shown
     assert "CONV_2D" in shown

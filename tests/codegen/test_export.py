@@ -97,6 +97,26 @@ def test_builds_for_each_processor(model: Path, tmp_path: Path, target: str):
     assert (out / "build" / "libnetwork.a").stat().st_size > 1000
 
 
+@needs_arm
+@needs_make
+@pytest.mark.parametrize(
+    ("board", "flags"),
+    [
+        ("NUCLEO-G0B1RE", "-mcpu=cortex-m0plus -mthumb -mfloat-abi=soft"),
+        ("NUCLEO-F746ZG", "-mcpu=cortex-m7 -mthumb -mfpu=fpv5-sp-d16 -mfloat-abi=hard"),
+        ("NUCLEO-H743ZI2", "-mcpu=cortex-m7 -mthumb -mfpu=fpv5-d16 -mfloat-abi=hard"),
+        ("NUCLEO-WL55JC", "-mcpu=cortex-m4 -mthumb -mfloat-abi=soft"),
+    ],
+)
+def test_builds_for_the_chip_of_a_board(model: Path, tmp_path: Path, board: str, flags: str):
+    """A chip without floating-point unit, or with one of single precision, gets no instruction that it lacks."""
+    out = tmp_path / "c"
+    assert export(model, "--out", out, "--board", board) == 0
+    assert f"CPU     ?= {flags}\n" in (out / "Makefile").read_text()
+    done = subprocess.run(["make", "-C", str(out)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @needs_cc
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="no cmake")
 def test_cmake(model: Path, tmp_path: Path):
@@ -159,7 +179,7 @@ def test_nothing_half_written(model: Path, tmp_path: Path):
     ("arguments", "said"),
     [
         (["--ram-limit", "1K"], "RAM: ram_limit is 1.0 KiB, the arena takes"),
-        (["--ram-limit", "lots"], "--ram-limit: got 'lots'; expected a size such as 256K, 1M or 262144"),
+        (["--ram-limit", "lots"], "--ram-limit: got 'lots'; allowed: bytes, as 262144, 256K or 1.5M"),
         (["--target", "cortex-m77"], "--target: got 'cortex-m77'; known: generic"),
         (["--board", "STM32H747-DISCO"], "did you mean"),
         (["--model-type", "simcc_spe"], "simcc_spe"),
@@ -228,7 +248,7 @@ def test_helium_is_not_to_be_tested_on_a_computer(model: Path, tmp_path: Path, c
 
 @pytest.mark.parametrize(
     "name",
-    ["kws_ref_model.tflite", "cifar10__resnet_v1_8_32_int8__b94035e5.tflite"],
+    ["kws_ref_model.tflite", "cifar10__resnet_v1_8_32_int8__b94035e5.tflite", "WISDM__gmp_wl_24_int8__ebfdb76c.tflite"],
 )
 @needs_cc
 def test_real_files(shared: Path, tmp_path: Path, name: str):

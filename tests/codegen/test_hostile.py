@@ -57,7 +57,7 @@ def refusal(content: bytes, folder: Path, suffix: str = ".tflite") -> str:
 
 
 def test_damaged_files_are_refused_or_exported(tiny) -> None:
-    tally = damage_many(tiny, 200, seed=100, whole_every=30)
+    tally = damage_many(tiny, 300, seed=100, whole_every=30)
     assert not tally.wrong, "\n".join(tally.wrong)
     assert tally.exported > 20
     assert tally.refused > 100
@@ -65,7 +65,7 @@ def test_damaged_files_are_refused_or_exported(tiny) -> None:
 
 def test_damaged_real_files_are_refused_or_exported(shared) -> None:
     files = [shared / "models/calibration" / name for name in SMALL]
-    tally = damage_many(files, 200, seed=200, whole_every=60)
+    tally = damage_many(files, 300, seed=200, whole_every=60)
     assert not tally.wrong, "\n".join(tally.wrong)
     assert tally.exported > 20
     assert tally.refused > 100

@@ -71,6 +71,8 @@ class Board:
     """Microcontroller, or microprocessor under Linux."""
     cores: PositiveInt = 1
     """Processor cores used."""
+    fpu: Literal["none", "single", "double"] | None = None
+    """Floating-point unit of the processor, where it is not its core's usual one (M4 and M33 single, M7 double)."""
     max_mhz: float | None = None
     """Fastest clock of the chip in MHz."""
     accelerator: Accelerator | None = None

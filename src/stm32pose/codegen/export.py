@@ -15,7 +15,7 @@ from stm32pose.codegen.network import NotExportable, read_network
 from stm32pose.codegen.placement import FlashPlan, flash_pools, place_weights, ram_pools
 from stm32pose.codegen.plan import ArenaPlan, plan_arena, verify
 from stm32pose.codegen.program import Program
-from stm32pose.codegen.targets import Target
+from stm32pose.codegen.targets import Target, cpu_flags
 from stm32pose.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,11 +37,20 @@ class Built:
     Attributes:
         program, plan: what runs, and where its tensors lie.
         flash: where its constants lie; None: in one memory.
+        board: it was made for; None: for any with the target's processor.
     """
 
     program: Program
     plan: ArenaPlan
     flash: FlashPlan | None = None
+    board: Board | None = None
+
+    @property
+    def cpu(self) -> tuple[str, ...]:
+        """GCC's flags for the processor; empty where it is none of a microcontroller that is known."""
+        if self.board is None:
+            return self.program.target.cpu
+        return cpu_flags(self.board.core, self.board.fpu) if self.board.kind == "mcu" else ()
 
 
 def build(path: Path, target: Target, *, ram_limit: int | None = None, board: Board | None = None) -> Built:
@@ -65,7 +74,7 @@ def build(path: Path, target: Target, *, ram_limit: int | None = None, board: Bo
     plan = plan_arena(program, limit=ram_limit, pools=ram_pools(board) if board and placed else ())
     verify(program, plan)
     flash = place_weights(program, flash_pools(board, reserved=CODE_BYTES)) if board and placed else None
-    return Built(program, plan, flash)
+    return Built(program, plan, flash, board)
 
 
 def network_files(built: Built) -> dict[str, str]:

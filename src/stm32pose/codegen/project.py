@@ -40,7 +40,7 @@ def project_files(built: Built, *, parts: dict[str, str] | None = None, notes: s
     for place, values in enumerate(outputs):
         files[f"test/output_{place}.bin"] = values.tobytes()
     files |= parts or {}
-    cpu = " ".join(built.program.target.cpu)
+    cpu = " ".join(built.cpu)
     for name in ("Makefile", "CMakeLists.txt"):
         files[name] = _stored(name).replace("@CPU@", cpu).replace("@MODEL@", plain(network.path.name))
     files["README.md"] = readme(built, files, notes)
@@ -88,7 +88,7 @@ def readme(built: Built, files: dict[str, str | bytes], notes: str = "") -> str:
         "",
         "## Build",
         "",
-        *_build_lines(pose=pose, helium=program.target.simd == "mve"),
+        *_build_lines(built, pose=pose),
         "Keep `-O2 -ffp-contract=off`: latencies are calibrated on it, and float sums depend on the second.",
         "",
         "## Cost",
@@ -112,15 +112,17 @@ def readme(built: Built, files: dict[str, str | bytes], notes: str = "") -> str:
     return "\n".join(lines)
 
 
-def _build_lines(*, pose: bool, helium: bool) -> list[str]:
+def _build_lines(built: Built, *, pose: bool) -> list[str]:
     """How it is compiled; a computer has no Helium instructions, so that nothing of such code is tested there."""
     board = "    make               # build/libnetwork.a for the board (CROSS=arm-none-eabi-)"
-    if helium:
+    if built.board is not None and built.board.kind == "mpu":
+        board = "    make test HOST_CC=COMPILER BUILD=board     # the same for the board, a Linux cross compiler"
+    if built.program.target.simd == "mve":
         return [
             board,
             "",
             "or CMake with a toolchain file; `network` is a library target to link. A computer has no Helium "
-            "instructions: call `self_test()` of `test/` on the board, run `python -m stm32pose.benchmark.emulate "
+            "instructions: call `self_test()` of `test/` on the board, run `stm32pose emulate "
             "MODEL --target cortex-m55`, or export once more with `--target host`.",
         ]
     return [

@@ -8,6 +8,7 @@ from typing import Literal
 from stm32pose.errors import ConfigError, did_you_mean
 
 Simd = Literal["none", "dsp", "mve"]
+Fpu = Literal["none", "single", "double"]
 
 
 @dataclass(frozen=True)
@@ -29,28 +30,42 @@ class Target:
     machine: str = ""
 
 
-_HARD = "-mfloat-abi=hard"
+USUAL_FPU: dict[str, Fpu] = {
+    "Cortex-M4": "single",
+    "Cortex-M7": "double",
+    "Cortex-M33": "single",
+    "Cortex-M55": "double",
+}
+"""The floating-point unit that chips with a core mostly have; others have none."""
+FPU_FLAGS = {
+    ("Cortex-M4", "single"): "-mfpu=fpv4-sp-d16",
+    ("Cortex-M7", "single"): "-mfpu=fpv5-sp-d16",
+    ("Cortex-M7", "double"): "-mfpu=fpv5-d16",
+    ("Cortex-M33", "single"): "-mfpu=fpv5-sp-d16",
+}
+
+
+def cpu_flags(core: str, fpu: Fpu | None = None) -> tuple[str, ...]:
+    """GCC's flags for a Cortex-M core; `fpu`: of the chip, None: as usual with that core."""
+    fpu = fpu or USUAL_FPU.get(core, "none")
+    unit = FPU_FLAGS.get((core, fpu))
+    return (
+        f"-mcpu={core.lower().replace('+', 'plus')}",
+        "-mthumb",
+        *([unit] if unit else []),
+        f"-mfloat-abi={'soft' if fpu == 'none' else 'hard'}",
+    )
+
+
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
         Target("generic", "", "none"),
         Target("host", "", "none"),
-        Target(
-            "cortex-m4",
-            "Cortex-M4",
-            "dsp",
-            ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", _HARD),
-            "netduinoplus2",
-        ),
-        Target("cortex-m7", "Cortex-M7", "dsp", ("-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-d16", _HARD), "mps2-an500"),
-        Target(
-            "cortex-m33",
-            "Cortex-M33",
-            "dsp",
-            ("-mcpu=cortex-m33", "-mthumb", "-mfpu=fpv5-sp-d16", _HARD),
-            "mps2-an505",
-        ),
-        Target("cortex-m55", "Cortex-M55", "mve", ("-mcpu=cortex-m55", "-mthumb", _HARD), "mps3-an547"),
+        Target("cortex-m4", "Cortex-M4", "dsp", cpu_flags("Cortex-M4"), "netduinoplus2"),
+        Target("cortex-m7", "Cortex-M7", "dsp", cpu_flags("Cortex-M7"), "mps2-an500"),
+        Target("cortex-m33", "Cortex-M33", "dsp", cpu_flags("Cortex-M33"), "mps2-an505"),
+        Target("cortex-m55", "Cortex-M55", "mve", cpu_flags("Cortex-M55"), "mps3-an547"),
     )
 }
 

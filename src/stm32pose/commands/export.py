@@ -13,13 +13,14 @@ def export(given: argparse.Namespace) -> int:
     from stm32pose.boards.board import load_board
     from stm32pose.codegen.emit import constants
     from stm32pose.codegen.network import read_network
+    from stm32pose.codegen.plan_limit import bytes_of
     from stm32pose.codegen.plan_table import layer_rows, layer_table
     from stm32pose.codegen.targets import TARGETS, target_of, target_of_core
-    from stm32pose.operations.export import export_code, size_of
+    from stm32pose.operations.export import export_code
 
     board = load_board(given.board) if given.board else None
     target = target_of(given.target) if given.target else target_of_core(board.core) if board else TARGETS["generic"]
-    limit = size_of(given.ram_limit, "--ram-limit")
+    limit = bytes_of(given.ram_limit, "--ram-limit") if given.ram_limit else None
     read_network(given.model)  # refuses damaged files before LiteRT opens them
     model, note = _described(given)
     exported = export_code(given.model, given.out, target=target, board=board, ram_limit=limit, model=model)

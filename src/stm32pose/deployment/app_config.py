@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stm32pose.deployment.c_text import c_comment, c_define, c_float, c_list, c_string
+from stm32pose.codegen.c_text import c_comment, c_define, c_float, c_list, c_string
 from stm32pose.deployment.model import Deployable
 from stm32pose.deployment.stored_input import stored_input
 from stm32pose.errors import ConfigError

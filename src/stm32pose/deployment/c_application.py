@@ -11,7 +11,7 @@ from stm32pose.deployment.model import Deployable
 from stm32pose.errors import ConfigError
 
 SOURCES = Path(__file__).parent / "c"
-POSE = ("pose_decode.h", "pose_tensor.h", "pose_run.h", "pose_run.c")
+POSE = ("pose_decode.h", "pose_tensor.h", "pose_input.c", "pose_run.h", "pose_run.c")
 HOST = ("main.c", "picture.c", "picture.h")
 CACHED = ("Cortex-M7",)
 """Cores whose caches are off after a reset."""
@@ -60,7 +60,7 @@ def _cube(built: Built, board: Board) -> dict[str, str]:
         if board.core in CACHED
         else ""
     )
-    cpu = built.program.target.cpu
+    cpu = built.cpu
     values = {
         "@BOARD@": board.name,
         "@DEVICE@": board.device,

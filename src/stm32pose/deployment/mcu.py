@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stm32pose.benchmark.stedgeai import Generated
 from stm32pose.benchmark.stedgeai_program import need_stedgeai
-from stm32pose.boards.board import Board
+from stm32pose.codegen.targets import cpu_flags, target_of_core
 from stm32pose.config.target_sections import Deployment, Tools
 from stm32pose.deployment.generate import Request
 from stm32pose.deployment.job import Job
@@ -22,14 +22,6 @@ HEADERS = ("pose_decode.h", "pose_tensor.h", "pose_network.h")
 NETWORKS = {"stedgeai": "pose_network_stai.c", "c": "pose_network_c.c"}
 """`deployment.network` -> what puts that network behind the four calls of pose_network.h."""
 APPLICATION = ("main.c", "board.c", "pose_network_stub.c")
-CPUS = {
-    "Cortex-M0+": "-mcpu=cortex-m0plus -mthumb -mfloat-abi=soft",
-    "Cortex-M4": "-mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard",
-    "Cortex-M7": "-mcpu=cortex-m7 -mthumb -mfpu=fpv5-d16 -mfloat-abi=hard",
-    "Cortex-M33": "-mcpu=cortex-m33 -mthumb -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
-    "Cortex-M55": "-mcpu=cortex-m55 -mthumb -mfloat-abi=hard",
-}
-"""Compiler options of a core; `_cpu` knows the M7 without double precision."""
 
 
 def deploy_mcu(job: Job) -> None:
@@ -96,7 +88,6 @@ def _own_code(job: Job) -> Generated:
         UserError: an operator without a kernel, or more RAM than the board has.
     """
     from stm32pose.codegen.export import build, network_files
-    from stm32pose.codegen.targets import target_of_core
 
     built = build(job.model.path, target_of_core(job.board.core), board=job.board)
     files = [job.write(text, "application", "generated", name) for name, text in network_files(built).items()]
@@ -141,17 +132,11 @@ def write_sources(job: Job) -> list[Path]:
     makefile = (
         (SOURCES / "Makefile")
         .read_text(encoding="utf-8")
-        .replace("@CPU@", _cpu(job.board))
+        .replace("@CPU@", " ".join(cpu_flags(job.board.core, job.board.fpu)))
         .replace("@NETWORK@", network)
     )
     job.write(makefile, "application", "Makefile")
     return kept
-
-
-def _cpu(board: Board) -> str:
-    options = CPUS.get(board.core, f"-mcpu={board.core.lower()} -mthumb")
-    single = board.device.upper().startswith(("STM32F74", "STM32F75"))
-    return options.replace("fpv5-d16", "fpv5-sp-d16") if single else options
 
 
 def _take_runtime(job: Job, made: Generated) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from stm32pose.codecs import peaks
 from stm32pose.codecs.face_mesh import mesh_points
-from stm32pose.deployment.c_text import c_comment, c_define, c_double, c_float, c_list, c_string
+from stm32pose.codegen.c_text import c_comment, c_define, c_double, c_float, c_list, c_string
 from stm32pose.deployment.model import Deployable
 from stm32pose.errors import ConfigError
 from stm32pose.inference.tensors import input_table

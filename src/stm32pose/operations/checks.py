@@ -90,11 +90,13 @@ def _deploy(config: Config, here: bool) -> None:
 
 
 def _export(config: Config, _here: bool) -> None:
+    from stm32pose.codegen.plan_limit import bytes_of
     from stm32pose.deployment.mcu_header import IN_C
-    from stm32pose.operations.export import size_of, where
+    from stm32pose.operations.export import where
 
     where(config)
-    size_of(config.export.ram_limit, "export.ram_limit")
+    if config.export.ram_limit:
+        bytes_of(config.export.ram_limit, "export.ram_limit")
     if config.model.model_type in HOST_ONLY:
         raise ConfigError(
             f"model.model_type: got {config.model.model_type}, which has no decoder in C yet; available: "

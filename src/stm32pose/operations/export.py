@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +50,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
         ConfigError, UserError: as `export_code`.
     """
     from stm32pose.codegen.emit import constants
+    from stm32pose.codegen.plan_limit import bytes_of
     from stm32pose.codegen.plan_table import layer_rows
     from stm32pose.operations.deploy import describe_model
     from stm32pose.reporting.arena_figure import arena_figure
@@ -63,7 +63,7 @@ def run_step(config: Config, run: Run, artifacts: Artifacts) -> Artifacts:
         run.path(section.folder, "x").parent,
         target=target,
         board=board,
-        ram_limit=size_of(section.ram_limit, "export.ram_limit"),
+        ram_limit=bytes_of(section.ram_limit, "export.ram_limit") if section.ram_limit else None,
         model=model,
     )
     program, plan = exported.built.program, exported.built.plan
@@ -165,13 +165,3 @@ def test_here(folder: Path, *, host: bool) -> str:
             wrong = next((line for line in built.output.splitlines() if "error:" in line), "it does not compile")
             raise UserError(f"{folder}: make host: {wrong}")
     return next((line for line in reversed(said) if line.startswith("passed")), "passed")
-
-
-def size_of(text: str | None, where: str) -> int | None:
-    """Bytes of `256K`, `1M`, `1.5M` or `262144`. ConfigError: anything else."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([KM])(?:i?B)?|B)?", str(text).strip(), re.IGNORECASE)
-    if not found or float(found[1]) <= 0:
-        raise ConfigError(f"{where}: got '{text}'; expected a size such as 256K, 1M or 262144 (bytes)")
-    return int(float(found[1]) * {"": 1, "K": 1024, "M": 1024**2}[(found[2] or "").upper()])

@@ -8,8 +8,9 @@ from stm32pose.codegen.lower.dsp_conv import conv_dsp_call
 from stm32pose.codegen.lower.dsp_depthwise import depthwise_dsp_call
 from stm32pose.codegen.lower.mve_conv import conv_mve_call, depthwise_mve_call
 from stm32pose.codegen.lower.weighted import Weighted, weighted
+from stm32pose.codegen.lower.window import needs_of_pixels, window_fields
 from stm32pose.codegen.network import Network, Operator, refuse
-from stm32pose.codegen.overlap import lead, window_needs, window_starts
+from stm32pose.codegen.overlap import lead
 from stm32pose.codegen.program import Array, Call, Field
 from stm32pose.codegen.targets import Target
 
@@ -27,27 +28,8 @@ def lower_conv(op: Operator, network: Network, target: Target) -> list[Call]:
 
 
 def conv_call(op: Operator, layer: Weighted, macs: int) -> Call:
-    """The portable kernel, which takes every shape."""
-    return Call(
-        function="conv",
-        source="kernels_conv",
-        struct="conv_params",
-        fields={
-            **window_fields(op, layer),
-            "output_channels": layer.channels,
-            "group_channels": int(layer.weights.shape[3]),
-            "input_zero": layer.input.zero_point,
-            "weights": Array(layer.weights.reshape(-1)),
-            "bias": Array(layer.bias, "bias"),
-            **layer.common_fields(),
-        },
-        inputs=op.inputs[:1],
-        outputs=op.outputs,
-        kind=op.kind,
-        name=op.name,
-        macs=macs,
-        leads=(pixel_lead(op, layer),),
-    )
+    """CONV_2D in portable C."""
+    return _portable(op, layer, macs, "conv", "conv", _groups(layer))
 
 
 def lower_depthwise(op: Operator, network: Network, target: Target) -> list[Call]:
@@ -63,15 +45,49 @@ def lower_depthwise(op: Operator, network: Network, target: Target) -> list[Call
 
 
 def depthwise_call(op: Operator, layer: Weighted, macs: int) -> Call:
-    """The portable kernel, which takes every shape."""
+    """DEPTHWISE_CONV_2D in portable C."""
+    more: dict[str, Field] = {"multiplier_channels": layer.channels // layer.input.shape[3]}
+    return _portable(op, layer, macs, "depthwise_conv", "depthwise", more)
+
+
+def lower_transpose_conv(op: Operator, network: Network, target: Target) -> list[Call]:
+    """TRANSPOSE_CONV, gathered by output pixel, so that it needs no memory for sums."""
+    layer = weighted(op, network, channel_axis=0)
+    if layer.weights.shape[3] != layer.input.shape[3]:
+        raise refuse(network, op, f"weights {list(layer.weights.shape)} for {layer.input.shape[3]} input channels")
+    _check_batch(op, network, layer)
+    macs = layer.input.elements * int(layer.weights[..., 0].size)
+    return [_portable(op, layer, macs, "transpose_conv", "conv", _groups(layer), apart=True)]
+
+
+def _groups(layer: Weighted) -> dict[str, Field]:
+    return {"output_channels": layer.channels, "group_channels": int(layer.weights.shape[3])}
+
+
+def _portable(
+    op: Operator,
+    layer: Weighted,
+    macs: int,
+    function: str,
+    family: str,
+    more: dict[str, Field],
+    *,
+    apart: bool = False,
+) -> Call:
+    """A kernel in portable C: it takes every shape, and finishes one output pixel before it reads for the next.
+
+    Args:
+        family: of kernels_FAMILY.c and FAMILY_params.
+        more: members beside those of the windows and the scales.
+        apart: the output may not overlap the input.
+    """
     return Call(
-        function="depthwise_conv",
-        source="kernels_depthwise",
-        struct="depthwise_params",
+        function=function,
+        source=f"kernels_{family}",
+        struct=f"{family}_params",
         fields={
             **window_fields(op, layer),
-            "multiplier_channels": layer.channels // layer.input.shape[3],
-            "input_zero": layer.input.zero_point,
+            **more,
             "weights": Array(layer.weights.reshape(-1)),
             "bias": Array(layer.bias, "bias"),
             **layer.common_fields(),
@@ -81,73 +97,13 @@ def depthwise_call(op: Operator, layer: Weighted, macs: int) -> Call:
         kind=op.kind,
         name=op.name,
         macs=macs,
-        leads=(pixel_lead(op, layer),),
+        leads=(None if apart else _pixel_lead(op, layer),),
     )
 
 
-def lower_transpose_conv(op: Operator, network: Network, target: Target) -> list[Call]:
-    """TRANSPOSE_CONV, gathered by output pixel, so that it needs no memory for sums."""
-    layer = weighted(op, network, channel_axis=0)
-    if layer.weights.shape[3] != layer.input.shape[3]:
-        raise refuse(network, op, f"weights {list(layer.weights.shape)} for {layer.input.shape[3]} input channels")
-    _check_batch(op, network, layer)
-    return [
-        Call(
-            function="transpose_conv",
-            source="kernels_conv",
-            struct="conv_params",
-            fields={
-                **window_fields(op, layer),
-                "output_channels": layer.channels,
-                "group_channels": int(layer.weights.shape[3]),
-                "input_zero": layer.input.zero_point,
-                "weights": Array(layer.weights.reshape(-1)),
-                "bias": Array(layer.bias, "bias"),
-                **layer.common_fields(),
-            },
-            inputs=op.inputs[:1],
-            outputs=op.outputs,
-            kind=op.kind,
-            name=op.name,
-            macs=layer.input.elements * int(layer.weights[..., 0].size),
-            leads=(None,),
-        )
-    ]
-
-
-def window_fields(op: Operator, layer: Weighted) -> dict[str, Field]:
-    """Members that say where the windows lie."""
-    _, height, width, channels = layer.input.shape
-    kernel, stride, dilation, pads = (op.options[name] for name in ("kernel", "stride", "dilation", "pads"))
-    return {
-        "input_height": height,
-        "input_width": width,
-        "input_channels": channels,
-        "output_height": layer.output.shape[1],
-        "output_width": layer.output.shape[2],
-        "kernel_height": kernel[0],
-        "kernel_width": kernel[1],
-        "stride_height": stride[0],
-        "stride_width": stride[1],
-        "dilation_height": dilation[0],
-        "dilation_width": dilation[1],
-        "pad_top": pads[0],
-        "pad_left": pads[1],
-    }
-
-
-def pixel_lead(op: Operator, layer: Weighted) -> int:
-    """`Call.leads` of a kernel that finishes one output pixel, all channels, before it reads for the next."""
-    _, height, width, channels = layer.input.shape
-    _, rows, columns, made = layer.output.shape
-    (down, right), pads = op.options["stride"], op.options["pads"]
-    needed = window_needs(
-        window_starts(rows, stride=down, pad=pads[0], limit=height),
-        window_starts(columns, stride=right, pad=pads[1], limit=width),
-        row_bytes=width * channels,
-        pixel_bytes=channels,
-    )
-    return lead(np.arange(1, len(needed) + 1) * made, needed)
+def _pixel_lead(op: Operator, layer: Weighted) -> int:
+    needed = needs_of_pixels(op, layer)
+    return lead(np.arange(1, len(needed) + 1) * layer.output.shape[3], needed)
 
 
 def _check_shapes(op: Operator, network: Network, layer: Weighted) -> None:

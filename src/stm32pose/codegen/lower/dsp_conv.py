@@ -6,8 +6,9 @@ import numpy as np
 
 from stm32pose.codegen.lower.dsp_pack import WAYS, pad_to, scale_words, scaling_of, sums_of, words_of
 from stm32pose.codegen.lower.weighted import Weighted
+from stm32pose.codegen.lower.window import is_pointwise, needs_of_pixels, window_fields
 from stm32pose.codegen.network import Operator
-from stm32pose.codegen.overlap import lead, window_needs, window_starts
+from stm32pose.codegen.overlap import lead
 from stm32pose.codegen.program import Array, Call, Field
 
 PIXELS = 4
@@ -16,37 +17,13 @@ PIXELS = 4
 
 def conv_dsp_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
     """CONV_2D without groups; None: another kernel must take it."""
-    _, height, width, channels = layer.input.shape
-    _, rows, columns, made = layer.output.shape
+    _, rows, columns, _ = layer.output.shape
+    channels = layer.input.shape[3]
     if layer.weights.shape[3] != channels:
         return None
-    kernel, stride, dilation, pads = (op.options[name] for name in ("kernel", "stride", "dilation", "pads"))
-    single = kernel == (1, 1) and stride == (1, 1) and not any(pads) and (height, width) == (rows, columns)
-    if single:
-        needed = np.arange(rows * columns) * channels
-    else:
-        needed = window_needs(
-            window_starts(rows, stride=stride[0], pad=pads[0], limit=height),
-            window_starts(columns, stride=stride[1], pad=pads[1], limit=width),
-            row_bytes=width * channels,
-            pixel_bytes=channels,
-        )
-    fields: dict[str, Field] = {
-        "input_height": height,
-        "input_width": width,
-        "input_channels": channels,
-        "output_height": rows,
-        "output_width": columns,
-        "output_channels": made,
-        "kernel_height": kernel[0],
-        "kernel_width": kernel[1],
-        "stride_height": stride[0],
-        "stride_width": stride[1],
-        "dilation_height": dilation[0],
-        "dilation_width": dilation[1],
-        "pad_top": pads[0],
-        "pad_left": pads[1],
-    }
+    single = is_pointwise(op, layer)
+    needed = np.arange(rows * columns) * channels if single else needs_of_pixels(op, layer)
+    fields = {**window_fields(op, layer), "output_channels": layer.channels}
     return _call(op, layer, fields, needed, "conv_1x1_dsp" if single else "conv_dsp", macs)
 
 
@@ -65,6 +42,7 @@ def fully_connected_dsp_call(op: Operator, layer: Weighted, rows: int) -> Call |
         **{f"{name}_{axis}": 1 for name in ("kernel", "stride", "dilation") for axis in ("height", "width")},
         "pad_top": 0,
         "pad_left": 0,
+        "input_zero": layer.input.zero_point,
     }
     return _call(op, layer, fields, np.arange(rows) * count, "conv_1x1_dsp", rows * int(layer.weights.size))
 
@@ -118,7 +96,6 @@ def _call(
         fields={
             **fields,
             "depth": depth,
-            "input_zero": layer.input.zero_point,
             "output_zero": layer.output.zero_point,
             "activation_min": layer.low,
             "activation_max": layer.high,

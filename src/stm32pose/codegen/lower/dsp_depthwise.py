@@ -6,8 +6,9 @@ import numpy as np
 
 from stm32pose.codegen.lower.dsp_pack import WAYS, pad_to, scale_words, scaling_of, sums_of, words_of
 from stm32pose.codegen.lower.weighted import Weighted
+from stm32pose.codegen.lower.window import needs_of_pixels, window_fields
 from stm32pose.codegen.network import Operator
-from stm32pose.codegen.overlap import lead, window_needs, window_starts
+from stm32pose.codegen.overlap import lead
 from stm32pose.codegen.program import Array, Call
 
 MOST_TAPS = 49
@@ -17,39 +18,21 @@ PAIRS_3X3 = ((0, 3), (1, 4), (2, 5), (6, 7), (7, 8))
 
 def depthwise_dsp_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
     """One output channel for each input channel; None: another kernel must take it."""
-    _, height, width, channels = layer.input.shape
-    _, rows, columns, made = layer.output.shape
-    kernel, stride, dilation, pads = (op.options[name] for name in ("kernel", "stride", "dilation", "pads"))
+    _, _, columns, made = layer.output.shape
+    channels = layer.input.shape[3]
+    kernel, stride, dilation = (op.options[name] for name in ("kernel", "stride", "dilation"))
     if made != channels or kernel[0] * kernel[1] > MOST_TAPS:
         return None
     special = kernel == (3, 3) and stride[1] in (1, 2) and dilation[1] == 1
     function = ("depthwise_3x3_dsp", "depthwise_3x3_stride_2_dsp")[stride[1] - 1] if special else "depthwise_dsp"
-    needed = window_needs(
-        window_starts(rows, stride=stride[0], pad=pads[0], limit=height),
-        window_starts(columns, stride=stride[1], pad=pads[1], limit=width),
-        row_bytes=width * channels,
-        pixel_bytes=channels,
-    )
+    needed = needs_of_pixels(op, layer)
     scaling = scaling_of(layer)
     return Call(
         function=f"{function}_{WAYS[scaling]}",
         source="kernels_depthwise_dsp",
         struct="depthwise_dsp_params",
         fields={
-            "input_height": height,
-            "input_width": width,
-            "channels": channels,
-            "output_height": rows,
-            "output_width": columns,
-            "kernel_height": kernel[0],
-            "kernel_width": kernel[1],
-            "stride_height": stride[0],
-            "stride_width": stride[1],
-            "dilation_height": dilation[0],
-            "dilation_width": dilation[1],
-            "pad_top": pads[0],
-            "pad_left": pads[1],
-            "input_zero": layer.input.zero_point,
+            **window_fields(op, layer, channels="channels"),
             "output_zero": layer.output.zero_point,
             "activation_min": layer.low,
             "activation_max": layer.high,

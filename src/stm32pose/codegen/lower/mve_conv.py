@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from stm32pose.codegen.lower.weighted import Weighted
+from stm32pose.codegen.lower.window import first_inside, is_pointwise, needs_of_pixels, window_fields
 from stm32pose.codegen.network import Operator
-from stm32pose.codegen.overlap import lead, window_needs, window_starts
-from stm32pose.codegen.program import Array, Call, Field
+from stm32pose.codegen.overlap import lead
+from stm32pose.codegen.program import Array, Call
 
 PIXELS = 4
 """Output pixels that a convolution makes at once."""
@@ -41,21 +42,18 @@ def conv_mve_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
     pixels = layer.output.shape[1] * layer.output.shape[2]
     groups = np.arange(-(-pixels // PIXELS))
     written = np.minimum((groups + 1) * PIXELS, pixels) * layer.channels
-    pointwise = _is_pointwise(op, layer)
+    pointwise = is_pointwise(op, layer)
     if pointwise:
         needed = groups * PIXELS * channels
     else:
-        starts = window_needs(*_starts(op, layer), row_bytes=width * channels, pixel_bytes=channels)
+        starts = needs_of_pixels(op, layer)
         needed = np.append(starts[PIXELS::PIXELS], height * width * channels)
     return Call(
         function="conv_pointwise_mve" if pointwise else "conv_mve",
         source="kernels_conv_mve",
         struct="conv_mve_params",
         fields={
-            "input_height": height,
-            "input_width": width,
-            "input_channels": channels,
-            **_window_fields(op, layer),
+            **window_fields(op, layer),
             "output_channels": layer.channels,
             "shifts_left": int(layer.shift.max() > 0),
             "weights": Array(padded),
@@ -79,7 +77,7 @@ def depthwise_mve_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
     if not suits_mve(layer) or made != channels:
         return None
     weights, bias = layer.weights.reshape(-1), layer.bias
-    first_rows, first_columns = _starts(op, layer)
+    first_rows, _ = first_inside(op, layer)
     small = op.options["kernel"] == (3, 3) and op.options["dilation"] == (1, 1) and max(op.options["pads"][:2]) <= 2
     scratch, together = 0, 0
     if small and op.options["stride"] == (1, 1):
@@ -104,17 +102,14 @@ def depthwise_mve_call(op: Operator, layer: Weighted, macs: int) -> Call | None:
         needed = np.append(rows_needed[1:], height * width * channels) if channels <= CHANNELS else rows_needed
         written = np.minimum((np.arange(len(needed)) + 1) * together, rows) * columns * made
     else:
-        needed = window_needs(first_rows, first_columns, row_bytes=width * channels, pixel_bytes=channels)
+        needed = needs_of_pixels(op, layer)
         written = np.arange(1, len(needed) + 1) * made
     return Call(
         function=function,
         source="kernels_depthwise_mve",
         struct="depthwise_mve_params",
         fields={
-            "input_height": height,
-            "input_width": width,
-            "channels": channels,
-            **_window_fields(op, layer),
+            **window_fields(op, layer, channels="channels"),
             "rows_together": together,
             "weights": Array(weights),
             "bias": Array(bias, "bias"),
@@ -163,38 +158,3 @@ def _copies(size: int, columns: int, most: int) -> int:
     Several where rows are short: what is prepared for a channel then serves more outputs. The price is a larger lead.
     """
     return min(most, max(1, COPY_BYTES // size)) if columns <= SHORT_ROW else 1
-
-
-def _is_pointwise(op: Operator, layer: Weighted) -> bool:
-    return (
-        op.options["kernel"] == (1, 1)
-        and op.options["stride"] == (1, 1)
-        and not any(op.options["pads"][:2])
-        and layer.input.shape[1:3] == layer.output.shape[1:3]
-    )
-
-
-def _starts(op: Operator, layer: Weighted) -> tuple[np.ndarray, np.ndarray]:
-    """First row and first column inside the input, of each output row's and column's window."""
-    (down, right), pads = op.options["stride"], op.options["pads"]
-    return (
-        window_starts(layer.output.shape[1], stride=down, pad=pads[0], limit=layer.input.shape[1]),
-        window_starts(layer.output.shape[2], stride=right, pad=pads[1], limit=layer.input.shape[2]),
-    )
-
-
-def _window_fields(op: Operator, layer: Weighted) -> dict[str, Field]:
-    kernel, stride, dilation, pads = (op.options[name] for name in ("kernel", "stride", "dilation", "pads"))
-    return {
-        "output_height": layer.output.shape[1],
-        "output_width": layer.output.shape[2],
-        "kernel_height": kernel[0],
-        "kernel_width": kernel[1],
-        "stride_height": stride[0],
-        "stride_width": stride[1],
-        "dilation_height": dilation[0],
-        "dilation_width": dilation[1],
-        "pad_top": pads[0],
-        "pad_left": pads[1],
-        "input_zero": layer.input.zero_point,
-    }

@@ -39,6 +39,9 @@ int pose_decode(const void *const outputs[POSE_OUTPUTS_NB], pose_t *poses, int c
  * order that PP_COLOR_MODE names. `input` may be `pixels` itself for 8-bit inputs. */
 void pose_fill_input(void *input, const uint8_t *pixels);
 
+/* The same from pixels of three bytes, red, green, blue, whatever PP_COLOR_MODE is. */
+void pose_fill_input_rgb(void *input, const uint8_t *rgb);
+
 #ifdef __cplusplus
 }
 #endif

@@ -11,7 +11,7 @@ from deployment.deployed import GCC, STRICT, needs_gcc, run_checked
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stm32pose.deployment.c_text import c_comment, c_double, c_float, c_list, c_string
+from stm32pose.codegen.c_text import c_comment, c_double, c_float, c_list, c_string
 
 TEXTS = ['a"b', "back\\slash", "what??/", "ünïcode 骨", "line\nbreak", "%s\t", "*/ end", "\x01" + "9", "", "7\x7f7"]
 

@@ -1,29 +1,27 @@
-"""`python -m stm32pose.benchmark.emulate MODEL --target cortex-m7`: a run by hand, for those who write kernels."""
+"""`stm32pose emulate`: an int8 model's C code on an emulated processor."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
-from stm32pose.benchmark.emulate.model import emulate_model
-from stm32pose.benchmark.emulate.toolchains import DEBIAN, PIP, all_tools, check_core, find_tools
-from stm32pose.codegen.targets import target_of
 from stm32pose.commands.tables import show_table
-from stm32pose.errors import ConfigError, UserError
-from stm32pose.reporting.console import complain, say
+from stm32pose.errors import ConfigError
+from stm32pose.reporting.console import say
 
 
-def main(words: list[str] | None = None) -> int:
-    """Run one model; exit status 0 where every output byte is right, 1 where not, 2 where it could not run."""
-    parser = argparse.ArgumentParser(prog="python -m stm32pose.benchmark.emulate", description=__doc__)
-    parser.add_argument("model", type=Path, help="an int8 .tflite or .onnx file")
-    parser.add_argument("--target", default="cortex-m7", help="cortex-m4, cortex-m7, cortex-m33 or cortex-m55")
-    parser.add_argument("--folder", type=Path, help="keep code, program and logs here; absent: a temporary folder")
-    parser.add_argument("--inferences", type=int, help="on as many random inputs")
-    parser.add_argument("--tools", choices=("qemu", "unicorn"), help="absent: those found")
-    given = parser.parse_args(words)
+def emulate(given: argparse.Namespace) -> int:
+    """Run one model and print the instructions of each layer; 0 where every output byte is right, 1 where not.
+
+    Raises:
+        ConfigError: no such file or processor, or no tools.
+        UserError: not exportable, too large for the machine, or the run failed.
+    """
+    from stm32pose.benchmark.emulate.model import emulate_model
+    from stm32pose.benchmark.emulate.toolchains import DEBIAN, PIP, all_tools, check_core, find_tools
+    from stm32pose.codegen.targets import target_of
+
     target = target_of(given.target)
     tools = find_tools(target) if given.tools is None else all_tools(target).get(given.tools)
     if tools is None:
@@ -56,11 +54,3 @@ def main(words: list[str] | None = None) -> int:
 
 def _ratio(instructions: int, macs: int) -> str:
     return f"{instructions / macs:.2f}" if macs else "-"
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        complain(f"error: {error}")
-        sys.exit(2)
