@@ -154,3 +154,13 @@ def test_weights_of_an_onnx_file_count_as_they_are_stored(tmp_path: Path, kind: 
     path = tmp_path / "net.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), str(path))
     assert read_graph(path).weights_bytes == 108 * share
+
+
+@pytest.mark.parametrize(
+    ("name", "published_kib"),
+    [("192_int8__7d9091d9", 483.16), ("224_int8__c5b17bae", 675.64), ("256_int8__efceb053", 675.64)],
+)
+def test_anchors_of_a_detector_lie_in_flash(shared, name, published_kib):
+    """An output that is the same for every input counts with its own type: ST's figures of STM32Cube.AI 10."""
+    path = shared / "models/calibration" / f"coco_2017_person__st_ssd_mobilenet_v1_025_{name}.tflite"
+    assert read_graph(path).weights_bytes / 1024 == pytest.approx(published_kib, rel=0.005)

@@ -63,6 +63,7 @@ def build_graph(raw: RawGraph, path: Path, *, source: str) -> Graph:
         inputs=tuple(number[index] for index in raw.inputs),
         outputs=tuple(number[index] for index in raw.outputs),
         aliases=aliases,
+        constant_outputs_bytes=sum(tensors[number[index]].bytes for index in set(raw.outputs) & constants),
     )
 
 
