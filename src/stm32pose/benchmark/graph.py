@@ -84,8 +84,8 @@ class Graph:
         ops: in order of execution.
         inputs, outputs: indices into `tensors`.
         aliases: tensor -> the tensor whose memory it shares (reshapes).
-        constant_outputs_bytes: of outputs that are the same for every input, such as the anchors of a detector: they lie
-            in flash as the output's type.
+        constant_outputs_bytes: of outputs that are the same for every input, such as the anchors of a detector: they
+            lie in flash as the output's type.
     """
 
     path: Path
@@ -106,8 +106,8 @@ class Graph:
 
     @property
     def weights_bytes(self) -> int:
-        """Flash of the constants by ST's rule: weights as stored (int8: 1 byte each) and 4 bytes a bias element; outputs
-        that are constant with their own type.
+        """Flash of the constants by ST's rule: weights as stored (int8: 1 byte each), 4 bytes a bias element, and
+        outputs that are constant with their own type.
 
         Scales and zero points are not counted. Source: agrees with ST's published rows to 0.02 KiB
         (docs/benchmark.md).
